@@ -1,0 +1,55 @@
+"""The one door between the caller's data frames and the polars frames used inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from ircohort.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def to_polars(frame: Any) -> pl.DataFrame:
+    """Give a polars copy of a caller's eager frame; a pandas index is dropped, missing becomes null.
+
+    Raises
+    ------
+    UsageError
+        If ``frame`` is neither a pandas nor a polars data frame.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> to_polars(pd.DataFrame({"glucose_mg_dl": [95.0, None]}))["glucose_mg_dl"].null_count()
+    1
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    try:
+        native = nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise UsageError(
+            f"A table was given as {type(frame).__name__}.",
+            expected="A pandas or polars data frame is expected (a polars LazyFrame must be collected first).",
+        ) from error
+    polars: pl.DataFrame = native.to_polars()
+    floats = [name for name, dtype in polars.schema.items() if dtype.is_float()]
+    return polars.with_columns(pl.col(floats).fill_nan(None)) if floats else polars
+
+
+def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """Give a pandas copy of a polars frame, for the libraries that take nothing else."""
+    pandas: pd.DataFrame = frame.to_pandas()
+    return pandas
+
+
+def kind_of(frame: Any) -> Callable[[pl.DataFrame], Any]:
+    """Give the function that turns a polars result into the kind of frame the caller passed in."""
+    if isinstance(frame, pl.DataFrame):
+        return lambda result: result
+    return to_pandas

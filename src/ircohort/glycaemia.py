@@ -1,0 +1,239 @@
+"""Named cut-offs with their source, the class of a reading, and confirmed events with dates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
+
+import polars as pl
+
+from ircohort.errors import UsageError
+from ircohort.schema import GLYCAEMIA
+
+_ADA = "American Diabetes Association, Standards of Care, section 2"
+_ADA_DOI = "10.2337/dc24-S002"
+_WHO = "WHO/IDF 2006, Definition and diagnosis of diabetes mellitus and intermediate hyperglycaemia"
+_ARTICLE = "bands of the source articles; population-specific, not diagnostic"
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A named limit: a value at or above ``value`` (in ``unit``) has the meaning."""
+
+    name: str
+    quantity: str
+    unit: str
+    value: Decimal
+    meaning: str
+    source: str
+    doi: str = ""
+
+
+def _row(name: str, quantity: str, unit: str, value: str, meaning: str, source: str, doi: str = "") -> CutOff:
+    return CutOff(name, quantity, unit, Decimal(value), meaning, source, doi)
+
+
+CUT_OFFS: Mapping[str, CutOff] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            _row("ada_glucose_prediabetes", "glucose", "mg/dL", "100", "prediabetes", _ADA, _ADA_DOI),
+            _row("ada_glucose_prediabetes_mmol", "glucose", "mmol/L", "5.6", "prediabetes", _ADA, _ADA_DOI),
+            _row("ada_glucose_diabetes", "glucose", "mg/dL", "126", "diabetes", _ADA, _ADA_DOI),
+            _row("ada_glucose_diabetes_mmol", "glucose", "mmol/L", "7.0", "diabetes", _ADA, _ADA_DOI),
+            _row("ada_hba1c_prediabetes", "hba1c", "NGSP %", "5.7", "prediabetes", _ADA, _ADA_DOI),
+            _row("ada_hba1c_prediabetes_ifcc", "hba1c", "mmol/mol", "39", "prediabetes", _ADA, _ADA_DOI),
+            _row("ada_hba1c_diabetes", "hba1c", "NGSP %", "6.5", "diabetes", _ADA, _ADA_DOI),
+            _row("ada_hba1c_diabetes_ifcc", "hba1c", "mmol/mol", "48", "diabetes", _ADA, _ADA_DOI),
+            _row("who_glucose_prediabetes", "glucose", "mg/dL", "110", "prediabetes", _WHO),
+            _row("who_glucose_prediabetes_mmol", "glucose", "mmol/L", "6.1", "prediabetes", _WHO),
+            _row("who_glucose_diabetes", "glucose", "mg/dL", "126", "diabetes", _WHO),
+            _row("who_glucose_diabetes_mmol", "glucose", "mmol/L", "7.0", "diabetes", _WHO),
+            _row("who_hba1c_diabetes", "hba1c", "NGSP %", "6.5", "diabetes", _WHO),
+            _row("who_hba1c_diabetes_ifcc", "hba1c", "mmol/mol", "48", "diabetes", _WHO),
+            _row("homa_ir_optimal", "homa_ir", "1", "1.0", "above the optimum", _ARTICLE),
+            _row("homa_ir_early", "homa_ir", "1", "1.9", "early insulin resistance", _ARTICLE),
+            _row("homa_ir_marked", "homa_ir", "1", "2.9", "marked insulin resistance", _ARTICLE),
+            _row("tg_hdl_good", "tg_hdl_mg", "mg/mg", "1.5", "above the optimum", _ARTICLE),
+            _row("tg_hdl_raised", "tg_hdl_mg", "mg/mg", "2.0", "raised", _ARTICLE),
+            _row(
+                "tg_hdl_marked",
+                "tg_hdl_mg",
+                "mg/mg",
+                "3.0",
+                "probable insulin resistance",
+                "McLaughlin 2003, Ann Intern Med 139:802",
+                "10.7326/0003-4819-139-10-200311180-00007",
+            ),
+        )
+    }
+)
+"""Every limit that ircohort knows. ``run``, ``read`` and ``markers`` take other values by name."""
+
+CRITERIA = ("ada", "who")
+
+
+def cut_off(name: str, overrides: Mapping[str, float] | None = None) -> float:
+    """Give the value of a named cut-off, or the one that replaces it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such cut-off.
+
+    Examples
+    --------
+    >>> cut_off("homa_ir_early"), cut_off("homa_ir_early", {"homa_ir_early": 2.5})
+    (1.9, 2.5)
+    """
+    unknown = sorted({name, *(overrides or {})} - set(CUT_OFFS))
+    if unknown:
+        raise UsageError(f"There is no cut-off named {unknown[0]}.", expected=f"Known are: {', '.join(CUT_OFFS)}.")
+    return float((overrides or {}).get(name, CUT_OFFS[name].value))
+
+
+def class_of_reading(
+    quantity: str,
+    value: Decimal,
+    unit: str,
+    *,
+    criteria: str = "ada",
+    overrides: Mapping[str, float] | None = None,
+) -> str | None:
+    """Classify one reading in the unit in which it was reported.
+
+    The value is rounded half-up to the precision of the cut-off in that unit (mmol/L to one decimal, NGSP to one
+    decimal, IFCC to whole numbers); mg/dL is compared as written, so that 99.6 is normal.
+
+    Parameters
+    ----------
+    quantity
+        ``glucose`` or ``hba1c``.
+    value, unit
+        The reading: ``mg/dL`` or ``mmol/L``; ``NGSP %`` or ``mmol/mol``.
+    criteria
+        ``ada`` or ``who``; by WHO an HbA1c below diabetes says nothing and gives None.
+    overrides
+        Other values for named cut-offs. A glucose cut-off overridden in mg/dL applies to mg/dL readings only.
+
+    Source
+    ------
+    American Diabetes Association, Standards of Care, doi:10.2337/dc24-S002.
+
+    Examples
+    --------
+    >>> class_of_reading("glucose", Decimal("100"), "mg/dL"), class_of_reading("glucose", Decimal("5.55"), "mmol/L")
+    ('prediabetes', 'prediabetes')
+    >>> class_of_reading("glucose", Decimal("5.54"), "mmol/L")
+    'normal'
+    """
+    suffix = {"mmol/L": "_mmol", "mmol/mol": "_ifcc"}.get(unit, "")
+    lowest = None
+    for level in ("diabetes", "prediabetes"):
+        name = f"{criteria}_{quantity}_{level}{suffix}"
+        if name not in CUT_OFFS:
+            continue
+        lowest = level
+        stated = CUT_OFFS[name].value
+        compared = value if unit == "mg/dL" else value.quantize(stated, rounding=ROUND_HALF_UP)
+        if compared >= Decimal(str((overrides or {}).get(name, stated))):
+            return level
+    return "normal" if lowest == "prediabetes" else None
+
+
+def worse_of(glucose: pl.Expr, hba1c: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Combine the classes of the two readings of a visit: the worse one, and which reading decided it."""
+    ranks = {name: rank for rank, name in enumerate(GLYCAEMIA)}
+    by_glucose, by_hba1c = (
+        reading.replace_strict(ranks, return_dtype=pl.Int8).fill_null(-1) for reading in (glucose, hba1c)
+    )
+    decided = pl.when(by_hba1c > by_glucose).then(hba1c).otherwise(glucose)
+    decider = pl.when(by_hba1c > by_glucose).then(pl.lit("hba1c")).otherwise(pl.lit("glucose"))
+    return decided, pl.when(decided.is_not_null()).then(decider)
+
+
+def with_glycaemia(
+    visits: pl.DataFrame, *, criteria: str = "ada", overrides: Mapping[str, float] | None = None
+) -> pl.DataFrame:
+    """Decide ``glycaemia`` and ``glycaemia_by`` from the canonical columns of hand-made visits.
+
+    Visits that were read from an export carry the class of each reading in the unit in which it was reported;
+    this is for tables without that history. Glucose is compared as written, HbA1c to one decimal.
+
+    Examples
+    --------
+    >>> with_glycaemia(pl.DataFrame({"glucose_mg_dl": [99.6, 100.0, None]}))["glycaemia"].to_list()
+    ['normal', 'prediabetes', None]
+    """
+    units = {"glucose": ("glucose_mg_dl", "mg/dL"), "hba1c": ("hba1c_pct", "NGSP %")}
+    classes = {}
+    for quantity, (column, unit) in units.items():
+        if column not in visits.columns:
+            classes[quantity] = pl.lit(None, dtype=pl.String)
+            continue
+        values = visits[column].drop_nulls().unique().to_list()
+        table = {
+            value: class_of_reading(quantity, Decimal(repr(value)), unit, criteria=criteria, overrides=overrides)
+            for value in values
+        }
+        classes[quantity] = pl.col(column).replace_strict(table, default=None, return_dtype=pl.String)
+    glycaemia, decider = worse_of(classes["glucose"], classes["hba1c"])
+    return visits.with_columns(glycaemia.alias("glycaemia"), decider.alias("glycaemia_by"))
+
+
+def confirmed_events(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.DataFrame:
+    """Find each participant's first confirmed event.
+
+    An event is a visit at or beyond the class ``to`` whose next visit that can judge glycaemia is at or beyond it
+    too. It is dated by the first of the two.
+
+    Parameters
+    ----------
+    visits
+        VISITS with ``glycaemia``; rows without ``years`` or ``glycaemia`` judge nothing.
+    to
+        ``prediabetes`` (prediabetes or worse) or ``diabetes``.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per participant with an event: ``participant_id``, ``event_years`` (years since the first visit),
+        ``confirmed_years``, ``event_by`` (``glucose`` or ``hba1c``), ``prevalent`` (true where the first visit that
+        can judge is already the event). Sorted by participant.
+
+    Examples
+    --------
+    >>> visits = pl.DataFrame({"participant_id": ["a"] * 4, "years": [0.0, 1.0, 2.0, 3.0],
+    ...                        "glycaemia": ["normal", "prediabetes", "prediabetes", "normal"],
+    ...                        "glycaemia_by": ["glucose"] * 4})
+    >>> confirmed_events(visits)["event_years"].item()
+    1.0
+    """
+    if to not in GLYCAEMIA[1:]:
+        raise UsageError(f"There is no event {to!r}.", expected="Known are: prediabetes, diabetes.")
+    level = pl.col("glycaemia").replace_strict(
+        {name: rank for rank, name in enumerate(GLYCAEMIA)}, return_dtype=pl.Int8
+    )
+    judged = (
+        visits.filter(pl.col("glycaemia").is_not_null() & pl.col("years").is_not_null())
+        .sort("participant_id", "years")
+        .with_columns((level >= GLYCAEMIA.index(to)).alias("reached"))
+    )
+    return (
+        judged.with_columns(
+            pl.col("reached").shift(-1).over("participant_id").alias("again"),
+            pl.col("years").shift(-1).over("participant_id").alias("confirmed_years"),
+            pl.col("years").first().over("participant_id").alias("first_judged"),
+        )
+        .filter(pl.col("reached") & pl.col("again"))
+        .group_by("participant_id", maintain_order=True)
+        .agg(
+            pl.col("years").first().alias("event_years"),
+            pl.col("confirmed_years").first(),
+            pl.col("glycaemia_by").first().alias("event_by"),
+            (pl.col("years").first() == pl.col("first_judged").first()).alias("prevalent"),
+        )
+        .sort("participant_id")
+    )
