@@ -142,6 +142,11 @@ def test_pandas_comes_back_as_pandas_with_rows_and_unknown_columns_in_place():
     assert found["note"].tolist() == ["b", "a"]
 
 
+def test_a_pandas_column_without_any_value_passes_for_its_type():
+    table = visit(**EXAMPLE).with_columns(pl.lit(None, dtype=pl.Boolean).alias("fasting")).to_pandas()
+    assert markers(markers(table))["homa_ir"].tolist() == markers(table)["homa_ir"].tolist()
+
+
 def test_the_glycaemia_that_was_decided_from_the_report_is_kept():
     assert markers(visit(**EXAMPLE, glycaemia="prediabetes"))["state"].item() == "prediabetes"
 

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from ircohort.errors import ColumnError, ConfigurationError, FileError, RefusedError, UsageError
-from ircohort.intake import TableSpec, read_export, read_table
+from ircohort.export import TableSpec
+from ircohort.intake import read_export, read_table
 
 TEXT = "id,date,glucose (mg/dL)\n001,2020-01-01,95\n002,2020-01-02,\n"
 

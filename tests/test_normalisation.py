@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircohort.errors import ColumnError, RefusedError, UnitError
+from ircohort.export import TableSpec
 from ircohort.indices import markers
-from ircohort.intake import TableSpec, read_export
+from ircohort.intake import read_export
 from ircohort.normalisation import RULES, Choice, Columns, Policy, normalise
 from ircohort.normalisation.readings import read_cell
 from ircohort.normalisation.rules import OUTCOMES

@@ -46,19 +46,6 @@ class Table:
 
 _TEXT, _FLOAT, _INT, _BOOL, _DATE = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean(), pl.Date()
 
-LABS = Table(
-    "labs",
-    (
-        Column("source_file", _TEXT, "file the result was read from", required=True),
-        Column("source_row", _INT, "line in the file, or 1-based row where a format has no lines", required=True),
-        Column("participant_id", _TEXT, "participant, as written", required=True),
-        Column("time_text", _TEXT, "date, day or year of the visit, as written", required=True),
-        Column("analyte", _TEXT, "what was measured, a key of units.ANALYTES or a test name", required=True),
-        Column("value_text", _TEXT, "the result, as written", required=True),
-        Column("unit_text", _TEXT, "its unit, as stated", required=True),
-    ),
-)
-
 _MARKERS = (
     Column("homa_ir", _FLOAT, "HOMA1-IR, insulin resistance", "1"),
     Column("homa_b_pct", _FLOAT, "HOMA1-%B, beta-cell function", "%"),
@@ -163,8 +150,9 @@ REJECTED = Table(
 def require(frame: pl.DataFrame, table: Table, *names: str) -> pl.DataFrame:
     """Check that ``frame`` has the required columns of ``table`` (and ``names``) with their types; give it back.
 
-    Integer columns pass for float ones and are cast, so that a hand-made frame need not write ``95.0``; a null
-    column of any table column passes for its type. Unknown columns are left as they are.
+    Integer columns pass for float ones and are cast, so that a hand-made frame need not write ``95.0``; a column
+    without any value passes for any type, because pandas does not know the type of nothing.
+    Unknown columns are left as they are.
 
     Raises
     ------
@@ -189,7 +177,8 @@ def require(frame: pl.DataFrame, table: Table, *names: str) -> pl.DataFrame:
         found = frame.schema.get(column.name)
         if found is None or found == column.dtype:
             continue
-        if found == pl.Null or (found.is_numeric() and column.dtype.is_numeric()):
+        empty = frame[column.name].null_count() == frame.height
+        if empty or (found.is_numeric() and column.dtype.is_numeric()):
             casts.append(pl.col(column.name).cast(column.dtype))
         elif column.dtype == pl.Date and found.is_temporal():
             casts.append(pl.col(column.name).cast(pl.Date))

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from ircohort.errors import RefusedError
-from ircohort.intake import SOURCE_FILE, SOURCE_ROW, Export, FileRead
+from ircohort.export import SOURCE_FILE, SOURCE_ROW, Export, FileRead
 from ircohort.normalisation.assembly import assemble, number_visits
 from ircohort.normalisation.columns import Choice, Columns, Recognition, recognise
 from ircohort.normalisation.duplicates import settle

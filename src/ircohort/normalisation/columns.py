@@ -13,7 +13,7 @@ from types import MappingProxyType
 import polars as pl
 
 from ircohort.errors import ColumnError, RefusedError, UnitError
-from ircohort.intake import Export
+from ircohort.export import Export
 from ircohort.units import ANALYTES, Analyte, conversion, fold
 
 TIMES = ("visit_date", "day", "year")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ircohort.intake import SOURCE_FILE, SOURCE_ROW
+from ircohort.export import SOURCE_FILE, SOURCE_ROW
 from ircohort.normalisation.readings import Policy, mean_reading
 
 _READ = ["value", "lower", "upper"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from ircohort.errors import ColumnError, RefusedError
-from ircohort.intake import SOURCE_FILE, SOURCE_ROW, Export
+from ircohort.export import SOURCE_FILE, SOURCE_ROW, Export
 from ircohort.normalisation.columns import ALIASES, FLAGS, TEXTS, TIMES, Columns, Recognised, Recognition
 from ircohort.normalisation.readings import read_dates, read_number
 from ircohort.normalisation.rules import RULES

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ircohort.errors import IrcohortError
-from ircohort.intake import SOURCE_FILE, Export
+from ircohort.export import SOURCE_FILE, Export
 from ircohort.normalisation.labs import ROW
 from ircohort.normalisation.rules import OUTCOMES, RULES
 

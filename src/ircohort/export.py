@@ -1,0 +1,83 @@
+"""An export as it was read: what intake hands on and normalisation understands. Records only, every cell as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", ".", "-")
+"""Cells that stand for "not measured" unless the configuration lists others."""
+
+SOURCE_FILE, SOURCE_ROW = "source_file", "source_row"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """Where a table is and how it hangs together with the others.
+
+    ``key`` is the header of its key column, unique in it; ``via`` the header that holds the same key in the
+    laboratory table, or ``table.Header`` where it stands in another joined table (default: ``key`` itself).
+    """
+
+    name: str
+    files: tuple[str, ...] = ()
+    key: str = ""
+    via: str = ""
+    missing: tuple[str, ...] = MISSING
+    encoding: str = ""
+    delimiter: str = ""
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """One file that was read: its short name, its path as given, SHA-256 of its bytes, and its count of rows."""
+
+    name: str
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A row that has another number of cells than the header, kept as text."""
+
+    source_file: str
+    source_row: int
+    text: str
+    cells: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as text: ``frame`` has ``source_file``, ``source_row`` and the headers; a missing cell is null."""
+
+    spec: TableSpec
+    frame: pl.DataFrame
+    files: tuple[FileRead, ...]
+    malformed: tuple[Malformed, ...] = ()
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers of the file, in their order."""
+        return tuple(name for name in self.frame.columns if name not in (SOURCE_FILE, SOURCE_ROW))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Laboratory rows with what was joined to them.
+
+    ``rows`` holds ``source_file``, ``source_row``, the laboratory headers, and for each joined table its headers as
+    ``table.Header`` and ``table.#`` (the position of the row in that table, null where none fits).
+    """
+
+    labs: RawTable
+    joined: dict[str, RawTable] = field(default_factory=dict)
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    @property
+    def files(self) -> tuple[FileRead, ...]:
+        """All files that were read, laboratory files first."""
+        return (*self.labs.files, *(file for table in self.joined.values() for file in table.files))
