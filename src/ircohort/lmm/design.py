@@ -1,0 +1,257 @@
+"""From a formula and a frame to arrays: complete rows in a fixed order, columns by formulaic, knots remembered."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from formulaic import Formula
+from formulaic.errors import FormulaicError
+from numpy.typing import NDArray
+
+from ircohort.errors import ColumnError, FormulaError, ModelError
+from ircohort.frames import to_pandas, to_polars
+from ircohort.lmm.formula import TRANSFORMS, ModelFormula, parse_formula
+
+if TYPE_CHECKING:
+    from ircohort.lmm.record import Fit
+
+Floats = NDArray[np.float64]
+
+COLLINEAR = 1e-7
+"""A column is a combination of those before it if less than this share of its length stands apart from them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """How rows of the design are built, with the knots, means and levels of the data that were fitted.
+
+    ``levels`` holds the values seen of each text column.
+    """
+
+    formula: ModelFormula
+    fixed_spec: Any
+    random_spec: Any
+    levels: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The arrays of a model: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), rows sorted by participant.
+
+    ``starts`` (n,) is the first row of each of the n participants of ``participant_ids``.
+    """
+
+    y: Floats
+    X: Floats
+    Z: Floats
+    fixed_names: tuple[str, ...]
+    random_names: tuple[str, ...]
+    participant_ids: tuple[Any, ...]
+    starts: NDArray[np.int64]
+    basis: Basis
+    dropped: Mapping[str, Mapping[str, int]]
+
+
+def build_design(formula: ModelFormula, frame: pl.DataFrame) -> Design:
+    """Make the arrays of ``formula`` from the complete rows of ``frame``.
+
+    Raises
+    ------
+    ColumnError
+        If a column is absent or of a type that a model cannot use.
+    FormulaError
+        If formulaic cannot evaluate a term, or the response or the random part is not usable.
+    ModelError
+        If no row is complete, or a column or term is infinite.
+    """
+    table = _numbers_and_texts(frame, formula.variables, formula.group)
+    complete = table.drop_nulls().sort(formula.group, *formula.variables)
+    dropped = _count_dropped(table, formula.group)
+    if complete.is_empty():
+        gaps = ", ".join(name for name in dropped if name != "any") or "none: the table has no rows"
+        raise ModelError(
+            f"No visit is complete for the model {formula.text}.",
+            expected=f"Variables with gaps: {gaps}.",
+            next_step="Leave a variable out of the formula, or fill it.",
+        )
+    response, _ = _evaluate(f"{formula.response} - 1", complete)
+    X, fixed_spec = _evaluate(formula.fixed, complete)
+    Z, random_spec = _evaluate(formula.random, complete)
+    if response.shape[1] != 1:
+        raise FormulaError(f"The response {formula.response} is not one numeric column.")
+    if Z.shape[1] == 0 or X.shape[1] == 0:
+        raise FormulaError("The fixed and the random part of the formula need at least one column each, such as 1.")
+    groups = complete[formula.group]
+    starts = np.flatnonzero(np.r_[True, (groups != groups.shift(1)).to_numpy()[1:]])
+    levels = {
+        name: frozenset(complete[name].unique().to_list())
+        for name in formula.variables
+        if complete.schema[name] == pl.String
+    }
+    return Design(
+        y=response[:, 0],
+        X=X,
+        Z=Z,
+        fixed_names=tuple(fixed_spec.column_names),
+        random_names=tuple(random_spec.column_names),
+        participant_ids=tuple(groups.gather(starts).to_list()),
+        starts=starts,
+        basis=Basis(formula, fixed_spec, random_spec, levels),
+        dropped=dropped,
+    )
+
+
+def design_matrix(fit: Fit, frame: Any) -> Floats:
+    """Build rows of the fixed design for new data, with the knots of the fit.
+
+    Parameters
+    ----------
+    fit
+        A fitted model.
+    frame
+        pandas or polars, with the columns that the fixed part names.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, p), columns in the order of ``fit.fixed``; a row with a missing value is NaN throughout.
+
+    Raises
+    ------
+    ColumnError
+        If a column is absent, or a text column holds a level that the fit has not seen.
+    """
+    return _rows_for(fit.basis, fit.basis.fixed_spec, frame)
+
+
+def random_design_matrix(fit: Fit, frame: Any) -> Floats:
+    """Build rows of the random design for new data: (rows, q), columns in the order of ``fit.random_names``."""
+    return _rows_for(fit.basis, fit.basis.random_spec, frame)
+
+
+def collinear_columns(formula: str, frame: Any) -> tuple[str, ...]:
+    """Name the fixed columns that are constant (beside the intercept) or a combination of the columns before them.
+
+    Examples
+    --------
+    >>> visits = pl.DataFrame({"participant_id": ["a", "a", "b"], "y": [1.0, 2.0, 4.0],
+    ...                        "years": [0.0, 1.0, 3.0], "months": [0.0, 12.0, 36.0]})
+    >>> collinear_columns("y ~ years + months + (1 | participant_id)", visits)
+    ('months',)
+    """
+    design = build_design(parse_formula(formula), to_polars(frame))
+    return dependent_columns(design.X, design.fixed_names)
+
+
+def dependent_columns(X: Floats, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the columns of ``X`` (N, p) that are combinations of the columns before them."""
+    length = np.linalg.norm(X, axis=0)
+    kept: Floats = np.empty((len(X), 0))
+    found = []
+    for name, column, size in zip(names, X.T, length, strict=True):
+        rest = column
+        for _ in range(2):  # once more, because the first projection leaves rounding behind
+            rest = rest - kept @ (kept.T @ rest)
+        apart = float(np.linalg.norm(rest))
+        if apart <= COLLINEAR * size:
+            found.append(name)
+        else:
+            kept = np.column_stack([kept, rest / apart])
+    return tuple(found)
+
+
+def _numbers_and_texts(frame: pl.DataFrame, names: tuple[str, ...], group: str = "") -> pl.DataFrame:
+    """Select the columns, and ``group`` as it is.
+
+    True and false become 1 and 0, categories text, NaN missing; infinite is refused.
+    """
+    wanted = [name for name in dict.fromkeys((group, *names)) if name]
+    missing = sorted(set(wanted) - set(frame.columns))
+    if missing:
+        raise ColumnError(
+            f"The formula names {', '.join(missing)}, which the table does not have.",
+            expected=f"It has: {', '.join(frame.columns)}.",
+        )
+    table = frame.select(wanted)
+    converted = []
+    for name, dtype in table.schema.items():
+        if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
+            keeps = name == group and dtype.is_integer()
+            converted.append(pl.col(name) if keeps else pl.col(name).cast(pl.Float64).fill_nan(None))
+        elif dtype in (pl.String, pl.Categorical, pl.Enum):
+            converted.append(pl.col(name).cast(pl.String))
+        else:
+            raise ColumnError(
+                f"The formula names {name}, which holds {dtype}.", expected="Numbers, true or false, or text."
+            )
+    table = table.select(converted)
+    infinite = [name for name, dtype in table.schema.items() if dtype.is_float() and table[name].is_infinite().any()]
+    if infinite:
+        raise ModelError(f"Column {infinite[0]} holds infinite values.", next_step="Set them to missing.")
+    return table
+
+
+def _count_dropped(table: pl.DataFrame, group: str) -> dict[str, dict[str, int]]:
+    gaps = {name: pl.col(name).is_null() for name in table.columns if table[name].null_count()}
+    if not gaps:
+        return {}
+    return {
+        name: {
+            "visits": int(table.select(gap.sum()).item()),
+            "participants": table.filter(gap)[group].drop_nulls().n_unique(),
+            "participants_lost": table[group].drop_nulls().n_unique()
+            - table.filter(~gap)[group].drop_nulls().n_unique(),
+        }
+        for name, gap in {**gaps, "any": pl.any_horizontal(*gaps.values())}.items()
+    }
+
+
+def _evaluate(terms: str | Any, table: pl.DataFrame) -> tuple[Floats, Any]:
+    """Evaluate admitted terms (text, or the specification of a fit) on complete rows."""
+    source = Formula(terms) if isinstance(terms, str) else terms
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            matrix = source.get_model_matrix(to_pandas(table), context=dict(TRANSFORMS))
+        except (FormulaicError, ValueError, TypeError, SyntaxError, IndexError) as error:
+            reason = str(error).splitlines()[0] if isinstance(terms, str) else type(error).__name__
+            raise FormulaError(
+                f"The term {terms if isinstance(terms, str) else source.formula} cannot be evaluated.", expected=reason
+            ) from error
+    array = np.ascontiguousarray(matrix.to_numpy(dtype=float))
+    wrong = ~np.isfinite(array).all(axis=0)
+    if wrong.any():
+        name = matrix.columns[int(np.argmax(wrong))]
+        raise ModelError(
+            f"{name} is not a finite number in {int((~np.isfinite(array)).any(axis=1).sum())} visits.",
+            expected="A logarithm needs values above zero, a square root values from zero.",
+            next_step="Set such values to missing.",
+        )
+    return array, matrix.model_spec
+
+
+def _rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
+    given = to_polars(frame)
+    needed = {str(name) for name in spec.required_variables} & set(basis.formula.variables)
+    names = tuple(name for name in basis.formula.variables if name in needed)
+    width = len(spec.column_names)
+    if not names:
+        return np.ones((given.height, width))
+    table = _numbers_and_texts(given, names)
+    for name in names:
+        unseen = name in basis.levels and set(table[name].drop_nulls().unique().to_list()) - basis.levels[name]
+        if unseen:
+            raise ColumnError(
+                f"Column {name} holds a level that the fit has not seen.",
+                expected=f"It has seen: {', '.join(sorted(basis.levels[name]))}.",
+            )
+    complete = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
+    rows = np.full((given.height, width), np.nan)
+    if len(complete):
+        rows[complete] = _evaluate(spec, table[complete.tolist()])[0]
+    return rows
