@@ -1,0 +1,6 @@
+"""One page about a whole analysis: facts first, words second, layout last."""
+
+from ircohort.report.facts import Facts, gather, person_numbers
+from ircohort.report.page import render
+
+__all__ = ["Facts", "gather", "person_numbers", "render"]

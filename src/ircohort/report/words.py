@@ -1,0 +1,359 @@
+"""How the report puts its numbers into words. Numbers are formatted here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from ircohort.normalisation import RULES
+from ircohort.report.facts import Account, Course, Estimate, Facts, Model, Person, Share, Window
+
+NARROW = "\N{NARROW NO-BREAK SPACE}"
+UNKNOWN = "–"
+
+NAMES: Mapping[str, str] = {
+    "homa_ir": "HOMA-IR",
+    "tg_hdl_mg": "TG:HDL",
+    "tg_hdl": "TG:HDL",
+    "insulin": "insulin",
+    "glucose": "glucose",
+    "glucose_mg_dl": "fasting glucose",
+    "hidden_window": "hidden window",
+    "possible": "possible",
+    "not_shown": "not shown",
+    "not_assessable": "not assessable",
+    "start_of_follow_up": "start",
+    "end_of_follow_up": "end",
+    "break_in_series": "break",
+    "hdl": "HDL",
+    "hba1c": "HbA1c",
+    "bmi": "BMI",
+    "c_peptide": "C-peptide",
+}
+VERDICT_MEANING: Mapping[str, str] = {
+    "hidden_window": "flagged",
+    "possible": "more likely than not, but not sure enough for a flag",
+    "not_shown": "the data can judge, and show none",
+    "not_assessable": "the data cannot tell",
+}
+FILES: Mapping[str, str] = {
+    "visits.parquet, visits.csv": "every visit, cleaned, with its markers",
+    "participants.csv": "every participant: verdict, reason, estimates, and the number used on this page",
+    "windows.csv": "every dated window",
+    "rejected.csv": "every rejected cell with its line and the reason",
+    "model/": "the models of the cohort: fixed and random effects, curves, onset, people by year",
+    "figures/": "the figures, as PNG and SVG",
+    "manifest.json": "inputs with their SHA-256, the ledger, all settings, versions and the seed",
+}
+
+
+def name(key: str) -> str:
+    """Name a marker, an outcome or a verdict; any other key is written with spaces."""
+    return NAMES.get(key, key.replace("_", " "))
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Write a number, with a true minus sign and commas between thousands; a dash where it is not known.
+
+    Examples
+    --------
+    >>> number(-1234.56), number(None), number(-0.04), number(float("nan"))
+    ('−1,234.6', '–', '0.0', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    written = f"{value:,.{digits}f}"
+    return (written if float(written.replace(",", "")) else f"{0:.{digits}f}").replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: int | None) -> str:
+    """Write a count.
+
+    Examples
+    --------
+    >>> count(12345)
+    '12,345'
+    """
+    return number(value, 0)
+
+
+def counted(value: int, one: str, many: str = "") -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "person", "people"), counted(0, "visit")
+    ('1 person', '0 visits')
+    """
+    return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
+def percent(value: float | None) -> str:
+    """Write a percentage: one decimal below 10, none from there on.
+
+    Examples
+    --------
+    >>> percent(5.61).replace(NARROW, " "), percent(34.4).replace(NARROW, " "), percent(None)
+    ('5.6 %', '34 %', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{number(value, 1 if abs(value) < 9.95 else 0)}{NARROW}%"
+
+
+def share(of: Share) -> str:
+    """Write a share as a percentage; a dash where the whole is nobody."""
+    return percent(100 * of.part / of.whole) if of.whole else UNKNOWN
+
+
+def interval(low: float | None, high: float | None, digits: int = 1) -> str:
+    """Write an interval; with a negative end the dash becomes ``to``, and an unknown end is left open.
+
+    Examples
+    --------
+    >>> interval(4.3, 7.1), interval(-3, 0.42), interval(4.3, None), interval(None, None)
+    ('4.3–7.1', '−3.0 to 0.4', '4.3 or more', '')
+    """
+    bottom, top = number(low, digits), number(high, digits)
+    if UNKNOWN not in (bottom, top):
+        return f"{bottom} to {top}" if "\N{MINUS SIGN}" in bottom + top else f"{bottom}–{top}"
+    if bottom != UNKNOWN:
+        return f"{bottom} or more"
+    return f"{top} or less" if top != UNKNOWN else ""
+
+
+def probability(value: float | None) -> str:
+    """Write a probability with two decimals; certainty is never claimed.
+
+    Examples
+    --------
+    >>> probability(0.876), probability(0.9999), probability(0.001), probability(None)
+    ('0.88', '> 0.99', '< 0.01', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if value > 0.99:
+        return "> 0.99"
+    return "< 0.01" if value < 0.01 else number(value, 2)
+
+
+def in_years(estimate: Estimate) -> str:
+    """Write years with their interval, such as ``6.5 years (95 % interval 4.3–7.1)``."""
+    between = interval(estimate.low, estimate.high)
+    return f"{number(estimate.value)} years" + (f" (95{NARROW}% interval {between})" if between else "")
+
+
+def rise(estimate: Estimate) -> str:
+    """Write a rise in whole % with its interval."""
+    between = interval(estimate.low, estimate.high, 0)
+    if estimate.value is None:
+        return UNKNOWN
+    return f"{number(estimate.value, 0)}{NARROW}%" + (f" ({between})" if between else "")
+
+
+def span(window: Window) -> str:
+    """Write a window in years since the first visit, and its dates where the record holds them."""
+    words = f"{interval(window.start, window.end) or UNKNOWN}"
+    if window.start_date is None and window.end_date is None:
+        return words
+    return f"{words} ({_day(window.start_date)} to {_day(window.end_date)})"
+
+
+def _day(day: date | None) -> str:
+    return UNKNOWN if day is None else day.isoformat()
+
+
+def edges(window: Window) -> str:
+    """Say in words what opened and what closed a window."""
+    return f"{name(window.opened_by or UNKNOWN)} → {name(window.closed_by or UNKNOWN)}"
+
+
+def summary(facts: Facts) -> str:
+    """Say in one sentence what was found in people, and in one what was found in the cohort."""
+    found = facts.individuals
+    if not found.n_assessable:
+        first = "No participant has data that can be judged one by one"
+    elif not found.n_flagged:
+        first = f"Of {counted(found.n_assessable, 'person', 'people')} whose data can be judged, nobody is flagged"
+    else:
+        part = share(Share(found.n_flagged, found.n_assessable))
+        first = (
+            f"{count(found.n_flagged)} of {counted(found.n_assessable, 'person', 'people')} whose data can be judged "
+            f"({part}) {'shows' if found.n_flagged == 1 else 'show'} {_risen(facts.individuals.flagged)} while fasting "
+            "glucose still read normal"
+        )
+    return f"{first}; {_cohort_clause(facts.course)}."
+
+
+def _risen(people: Sequence[Person]) -> str:
+    markers = {person.marker for person in people}
+    only = next(iter(markers)) if len(markers) == 1 else None
+    return {"insulin": "insulin rising", "tg_hdl": "TG:HDL rising"}.get(only or "", "an insulin marker rising")
+
+
+def _cohort_clause(course: Course | None) -> str:
+    if course is None:
+        return "the course of the cohort as a whole could not be modelled"
+    if course.window_status == "none" or course.window.value is None:
+        return "no hidden window could be dated in the cohort as a whole"
+    length = in_years(course.window)
+    return {
+        "closed": f"in the cohort as a whole the hidden window before {course.event} lasted {length}",
+        "at_least": f"in the cohort as a whole the hidden window before {course.event} lasted at least {length}",
+        "open_at_event": f"in the cohort as a whole the hidden window had lasted {length} by the confirmed "
+        f"{course.event}, and fitted glucose still read normal",
+    }[course.window_status]
+
+
+def window_tile(course: Course | None) -> str:
+    """Write the length of the cohort's window for the strip of key numbers."""
+    if course is None or course.window.value is None or course.window_status == "none":
+        return "not dated"
+    return ("≥ " if course.window_status == "at_least" else "") + f"{number(course.window.value)} years"
+
+
+def course_sentences(course: Course) -> list[str]:
+    """Say in plain sentences what the first figure shows."""
+    marker, cases, others = name(course.marker), course.counts.get("cases"), course.counts.get("comparison")
+    people = (
+        ""
+        if cases is None or others is None
+        else f" ({counted(cases, 'person', 'people')}, compared with {count(others)} who did not)"
+    )
+    sentences = [f"Followed back from confirmed {course.event}{people}:"]
+    if course.onset_status == "dated" and course.onset.value is not None:
+        between = interval(_minus(course.onset.high), _minus(course.onset.low))
+        sentences[0] += (
+            f" {marker} was clearly raised from {number(-course.onset.value)} years before"
+            + (f" (95{NARROW}% interval {between})" if between else "")
+            + "."
+        )
+    elif course.onset_status == "before_support":
+        sentences[0] += f" {marker} was clearly raised already in the earliest year that the data support."
+    else:
+        sentences[0] += f" {marker} was not clearly raised at any time that the data support."
+    sentences.append(_glucose_sentence(course))
+    if course.lead.value is not None:
+        sentences.append(_lead_sentence(course.lead, marker))
+    if course.n_refits:
+        sentences.append(_refits_sentence(course))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _refits_sentence(course: Course) -> str:
+    words = f"Intervals come from {counted(course.n_refits, 'refit')} of the models"
+    if not course.n_refits_without_onset:
+        return f"{words}."
+    return (
+        f"{words}; in {count(course.n_refits_without_onset)} of them no onset was found, which counts as beyond the "
+        "edge of the data."
+    )
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _glucose_sentence(course: Course) -> str:
+    if course.window.value is None or course.window_status == "none":
+        return ""
+    if course.window_status == "open_at_event":
+        return f"Their fitted glucose stayed normal to the event: {in_years(course.window)}."
+    least = "at least " if course.window_status == "at_least" else ""
+    return f"Their fitted glucose read normal for {least}{in_years(course.window)} from then on: the hidden window."
+
+
+def _lead_sentence(lead: Estimate, marker: str) -> str:
+    between = interval(lead.low, lead.high)
+    when = "before" if (lead.value or 0) >= 0 else "after"
+    words = f"By the same measure {marker} was raised {number(abs(lead.value or 0))} years {when} glucose itself"
+    return f"{words} (signed lead {number(lead.value)}{f', 95{NARROW}% interval {between}' if between else ''} years)."
+
+
+def certainty_sentences(facts: Facts) -> list[str]:
+    """Say how many flags are expected to be false, and how often people who never progress are flagged."""
+    found = facts.individuals
+    sentences = []
+    if found.n_flagged and found.expected_false is not None:
+        verb = "is" if found.n_flagged == 1 else "are"
+        sentences.append(
+            f"Of {counted(found.n_flagged, 'flag')}, {number(found.expected_false)} {verb} expected to be false "
+            "(the sum of one minus each probability)."
+        )
+    elif not found.n_flagged:
+        sentences.append("With no flag, no false flag is expected; people with a hidden window may have been missed.")
+    if found.never is not None and found.never.whole:
+        sentences.append(_flagged_among(found.never, "never reached confirmed prediabetes"))
+    if found.later is not None and found.later.whole:
+        sentences.append(_flagged_among(found.later, "reached it after their first visit"))
+    return sentences
+
+
+def _flagged_among(of: Share, whom: str) -> str:
+    people = counted(of.whole, "assessable person", "assessable people")
+    return f"Of {people} who {whom}, {count(of.part)} ({share(of)}) {'is' if of.part == 1 else 'are'} flagged."
+
+
+def reason_of_rule(rule: str) -> str:
+    """Say what a rule of normalisation says; a rule that is not known by its name."""
+    return RULES[rule].reason if rule in RULES else rule.replace("_", " ")
+
+
+def convergence(model: Model) -> str:
+    """Say in words how a fit ended."""
+    return "converged" if model.converged else "did not converge: do not rely on it"
+
+
+def boundary(model: Model) -> str:
+    """Say in words whether a variance is at the edge of what it can be."""
+    if not model.at_boundary:
+        return "no"
+    return f"yes{f': {model.boundary_direction}' if model.boundary_direction else ''}"
+
+
+def shortened(accounts: Sequence[Account], most: int = 10) -> list[Account]:
+    """Keep the largest lines of a ledger, in their order, and add up the rest; a line of totals comes last."""
+    if len(accounts) <= 1:
+        return list(accounts)
+    largest = sorted(range(len(accounts)), key=lambda place: (-accounts[place].counts["read"], place))[:most]
+    kept = [accounts[place] for place in sorted(largest)]
+    rest = [account for place, account in enumerate(accounts) if place not in largest]
+    lines = [*kept, _sum(f"{len(rest)} others", rest)] if rest else kept
+    return [*lines, _sum("all", accounts)]
+
+
+def _sum(title: str, accounts: Sequence[Account]) -> Account:
+    return Account(title, {key: sum(account.counts[key] for account in accounts) for key in accounts[0].counts})
+
+
+def setting_lines(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Write settings section by section; values outside a section stand under ``general``; empty sections are left out.
+
+    Examples
+    --------
+    >>> setting_lines({"seed": 1, "detect": {"min_rise": 0.25, "strict": True, "sites": ()}, "long": {}})
+    [('general', 'seed 1'), ('detect', 'min_rise 0.25; strict yes; sites none')]
+    """
+    loose = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    sections = {**({"general": loose} if loose else {}), **{k: v for k, v in settings.items() if k not in loose}}
+    return [
+        (section, "; ".join(f"{key} {_plain(value)}" for key, value in rows.items()))
+        for section, rows in sections.items()
+        if rows
+    ]
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(_plain(item) for item in value) or "none"
+    return str(value)
