@@ -19,7 +19,7 @@ from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow
 from ircohort.glycaemia import confirmed_events, with_glycaemia
 from ircohort.simulation import DESIGNS, EXPORTS, SAMPLE_SEED, TRUTH_DIGITS, Design, simulate
-from ircohort.simulation.cohort import observe, true_visits
+from ircohort.simulation.cohort import measure, report, true_visits, until_diabetes
 from ircohort.simulation.draws import normals, uniforms
 from ircohort.simulation.people import draw_people, identifiers, plan_visits
 from ircohort.simulation.physiology import (
@@ -168,10 +168,10 @@ def test_windows_become_more_frequent_with_faster_loss() -> None:
 
 def test_the_truth_equals_a_search_over_all_pairs_of_months() -> None:
     design = replace(DESIGNS["clinic"], n_participants=80)
-    truth = simulate(design, seed=11).truth
-    names = identifiers(80)
+    cohort = simulate(design, seed=11)
+    truth, names = cohort.truth, identifiers(80)
     course = evolve(draw_people(design, names, seed=11), 12.0)
-    last = plan_visits(design, names, seed=11).last
+    last = cohort.truth_visits.group_by("participant_id", maintain_order=True).agg(pl.col("years").max())["years"]
     for i, row in enumerate(truth.to_dicts()):
         months = [j for j in range(course.years.size) if course.years[j] <= last[i] + 1e-9]
         best = (0.0, None, None)
@@ -274,10 +274,38 @@ def test_one_course_can_be_seen_under_two_schedules() -> None:
         schedule = plan_visits(design, names, seed=9)
         true = true_visits(people, course, schedule)
         seen.append(true)
-        assert observe(true, schedule, design, seed=9).height == 20 * design.n_visits
+        labs = report(measure(true, schedule, design, seed=9), schedule, design)
+        assert labs.height == 20 * design.n_visits
     both = seen[0].join(seen[1], on=["participant_id", "visit_date"], suffix="_twice")
     assert both.height == 20 * 12
     np.testing.assert_allclose(both["glucose_mg_dl"], both["glucose_mg_dl_twice"], rtol=1e-12)
+
+
+def test_a_process_that_had_gone_on_before_entry_goes_on_as_if_it_had_been_watched() -> None:
+    # 60 months of the one are entry to the other; the visits of both lie in the same months.
+    whole = Design(n_participants=40, n_visits=11, visit_jitter_years=0.0, share_visits_missed=0.0, kappa_median=0.05)
+    later = replace(whole, n_visits=6, years_before_entry_low=5.0, years_before_entry_high=5.0)
+    watched, joined = (
+        evolve(draw_people(design, identifiers(40), seed=3), design.n_visits - 1) for design in (whole, later)
+    )
+    np.testing.assert_allclose(joined.glucose, watched.glucose[:, 60:], rtol=1e-9)
+    np.testing.assert_allclose(joined.insulin, watched.insulin[:, 60:], rtol=1e-9)
+    np.testing.assert_allclose(joined.sensitivity, watched.sensitivity[:, 60:], rtol=1e-9)
+
+
+def test_follow_up_ends_with_the_visit_that_confirms_diabetes() -> None:
+    glucose = pl.Series([130.0, 125.4, 126.0, 125.6, 90.0, 130.0, 90.0, 130.0])
+    person = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert until_diabetes(glucose, person).to_list() == [True] * 4 + [False] * 2 + [True] * 2
+
+
+def test_nobody_of_the_clinic_is_seen_after_confirmed_diabetes() -> None:
+    labs = simulate(replace(DESIGNS["clinic"], n_participants=300), seed=2).labs
+    high = (pl.col("Glucose (mg/dL)") >= 126).over("participant_id")
+    confirmed = (high & high.shift(1)).over("participant_id")
+    last = pl.int_range(pl.len()).over("participant_id") == pl.len().over("participant_id") - 1
+    assert labs.select((confirmed & ~last).any()).item() is False
+    assert labs.select(confirmed.any()).item() is True
 
 
 def test_visits_keep_their_order_and_the_first_is_never_missed() -> None:

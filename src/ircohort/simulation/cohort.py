@@ -9,13 +9,15 @@ from types import MappingProxyType
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow, find_windows
+from ircohort.glycaemia import CUT_OFFS
 from ircohort.simulation.design import SAMPLE_SEED, Design
-from ircohort.simulation.draws import Floats, normals, uniforms
+from ircohort.simulation.draws import normals, uniforms
 from ircohort.simulation.people import SENSITIVITY_MEDIAN, Schedule, draw_people, identifiers, plan_visits
-from ircohort.simulation.physiology import BMI_EXPONENT, BMI_SHARE, Course, People, evolve, states_at
+from ircohort.simulation.physiology import Course, People, bmi_after, evolve, states_at
 from ircohort.units import conversion
 
 # Usual lipids by lost sensitivity x = -ln(S / median): ln TG = 4.45 + 0.35 x, ln HDL = 4.10 - 0.14 x, in mg/dL.
@@ -144,8 +146,12 @@ def _simulate_block(design: Design, names: tuple[str, ...], seed: int, definitio
     schedule = plan_visits(design, names, seed=seed)
     course = evolve(people, float(schedule.last.max()))
     true = true_visits(people, course, schedule)
+    read = measure(true, schedule, design, seed=seed)
+    if design.until_diabetes:
+        kept = until_diabetes(read["glucose_mg_dl"], schedule.person)
+        schedule, true, read = schedule.only(kept.to_numpy()), true.filter(kept), read.filter(kept)
     return Simulated(
-        labs=observe(true, schedule, design, seed=seed),
+        labs=report(read, schedule, design),
         truth=true_findings(people, course, schedule, true, definition),
         truth_visits=true,
     )
@@ -167,7 +173,7 @@ def true_visits(people: People, course: Course, schedule: Schedule) -> pl.DataFr
             "insulin_uiu_ml": state.insulin,
             "triglycerides_mg_dl": np.exp(triglycerides),
             "hdl_mg_dl": np.exp(hdl),
-            "bmi": people.bmi[person] * np.exp(people.kappa[person] * BMI_SHARE / BMI_EXPONENT * years),
+            "bmi": bmi_after(people.bmi[person], people.kappa[person], years),
             "sensitivity": state.sensitivity,
             "beta": np.exp(state.log_beta),
         },
@@ -175,38 +181,49 @@ def true_visits(people: People, course: Course, schedule: Schedule) -> pl.DataFr
     )
 
 
-def observe(true: pl.DataFrame, schedule: Schedule, design: Design, *, seed: int) -> pl.DataFrame:
-    """Measure each visit with the within-person variation of the design and report it, as ``Simulated.labs``."""
-    count, measured = len(schedule.participants), EXPORTS[design.units]
-    z = normals("readings", seed, schedule.participants, len(measured) * design.n_visits)
-    noise = z.reshape(count, design.n_visits, len(measured))[schedule.person, schedule.number]
+def measure(true: pl.DataFrame, schedule: Schedule, design: Design, *, seed: int) -> pl.DataFrame:
+    """Measure each visit with the within-person variation of the design: ``true`` with readings, not yet rounded."""
+    variation = {
+        "glucose_mg_dl": design.glucose_log_sd,
+        "insulin_uiu_ml": design.insulin_log_sd,
+        "triglycerides_mg_dl": design.triglycerides_log_sd,
+        "hdl_mg_dl": design.hdl_log_sd,
+        "bmi": design.bmi_log_sd,
+    }
+    z = normals("readings", seed, schedule.participants, len(variation) * design.n_visits)
+    noise = z.reshape(-1, design.n_visits, len(variation))[schedule.person, schedule.number]
     drawn = uniforms("insulin", seed, schedule.participants, design.n_visits)[schedule.person, schedule.number]
-    variation = (
-        design.glucose_log_sd,
-        design.insulin_log_sd,
-        design.triglycerides_log_sd,
-        design.hdl_log_sd,
-        design.bmi_log_sd,
+    readings = true.with_columns(
+        pl.Series(column, true[column].to_numpy() * np.exp(sd * noise[:, j]))
+        for j, (column, sd) in enumerate(variation.items())
     )
-    readings = [
-        _report(true[row.column].to_numpy() * np.exp(variation[j] * noise[:, j]), row) for j, row in enumerate(measured)
-    ]
     taken = pl.Series(drawn >= design.share_insulin_missing)
-    return (
-        true.select("participant_id", "visit_date")
-        .with_columns(
-            pl.Series("sex", np.where(schedule.woman, "female", "male")[schedule.person], dtype=pl.String),
-            pl.Series("age", np.floor(schedule.age).astype(np.int64)),
-            *readings,
-        )
-        .with_columns(pl.when(taken).then(pl.col(row.header)) for row in measured if row.analyte == "insulin")
+    return readings.with_columns(pl.when(taken).then(pl.col("insulin_uiu_ml")))
+
+
+def until_diabetes(glucose_mg_dl: pl.Series, person: NDArray[np.int64]) -> pl.Series:
+    """Say which visits (m,) take place if follow-up ends with the visit that confirms diabetes."""
+    high = glucose_mg_dl.round() >= float(CUT_OFFS["ada_glucose_diabetes"].value)
+    visits = pl.DataFrame({"person": person, "high": high})
+    confirms = (pl.col("high") & pl.col("high").shift(1).fill_null(False)).over("person")
+    return visits.select((confirms.cum_sum().over("person") - confirms.cast(pl.Int64)) == 0).to_series()
+
+
+def report(read: pl.DataFrame, schedule: Schedule, design: Design) -> pl.DataFrame:
+    """Report readings as a laboratory does, as ``Simulated.labs``."""
+    return read.select(
+        "participant_id",
+        "visit_date",
+        pl.Series("sex", np.where(schedule.woman, "female", "male")[schedule.person], dtype=pl.String),
+        pl.Series("age", np.floor(schedule.age).astype(np.int64)),
+        *(_report(read[row.column], row) for row in EXPORTS[design.units]),
     )
 
 
-def _report(canonical: Floats, row: Reported) -> pl.Series:
+def _report(canonical: pl.Series, row: Reported) -> pl.Series:
     """Write values as a laboratory does; none is reported as zero."""
     scale = float(conversion(row.analyte, row.unit).apply(Decimal(1)))
-    values = pl.Series(row.header, canonical / scale).round(row.digits).clip(lower_bound=10.0**-row.digits)
+    values = (canonical / scale).alias(row.header).round(row.digits).clip(lower_bound=10.0**-row.digits)
     return values.cast(pl.Int64) if row.digits == 0 else values
 
 

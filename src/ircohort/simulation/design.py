@@ -38,10 +38,16 @@ class Design:
         Probability that a visit after the first does not take place.
     share_insulin_missing
         Probability that insulin was not measured at a visit.
+    until_diabetes
+        Whether follow-up ends with the visit that confirms diabetes (glucose readings of 126 mg/dL or more at two
+        visits in a row), from which on a person would be treated.
     age_low, age_high
         Range of age at entry in years, drawn uniformly. Age and sex have no bearing on the physiology.
     share_women
         Probability of being a woman.
+    years_before_entry_low, years_before_entry_high
+        For how long the loss of sensitivity had gone on at entry, in years, drawn uniformly. At 0 everyone enters at
+        the very beginning, with glucose at its set-point.
     kappa_median, kappa_log_sd
         Yearly loss of ln(insulin sensitivity), lognormal with this median and SD of the log; above 0.12 it is 0.12.
     glucose_log_sd, insulin_log_sd, triglycerides_log_sd, hdl_log_sd, bmi_log_sd
@@ -71,9 +77,12 @@ class Design:
     visit_jitter_years: float = 0.1
     share_visits_missed: float = 0.08
     share_insulin_missing: float = 0.03
+    until_diabetes: bool = False
     age_low: float = 35.0
     age_high: float = 60.0
     share_women: float = 0.5
+    years_before_entry_low: float = 0.0
+    years_before_entry_high: float = 0.0
     kappa_median: float = 0.012
     kappa_log_sd: float = 0.8
     glucose_log_sd: float = 0.05
@@ -87,9 +96,11 @@ class Design:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "units":
+            if field.name not in ("units", "until_diabetes"):
                 _check_number(field.name, getattr(self, field.name))
         _check_order(self)
+        if not isinstance(self.until_diabetes, bool):
+            raise _refusal("until_diabetes", self.until_diabetes, "True or False")
         if self.units not in UNITS:
             raise _refusal("units", self.units, f"one of {', '.join(UNITS)}")
 
@@ -112,6 +123,8 @@ _REAL: Mapping[str, tuple[float, float]] = MappingProxyType(
         "age_low": (0.0, 110.0),
         "age_high": (0.0, 110.0),
         "share_women": (0.0, 1.0),
+        "years_before_entry_low": (0.0, 40.0),
+        "years_before_entry_high": (0.0, 40.0),
         "kappa_median": (0.0, 0.12),
         "kappa_log_sd": (0.0, 3.0),
         "glucose_log_sd": (0.0, 1.0),
@@ -142,6 +155,9 @@ def _check_number(name: str, value: Any) -> None:
 def _check_order(design: Design) -> None:
     if design.age_high < design.age_low:
         raise _refusal("age_high", design.age_high, f"an age from age_low = {design.age_low} on")
+    if design.years_before_entry_high < design.years_before_entry_low:
+        low = design.years_before_entry_low
+        raise _refusal("years_before_entry_high", design.years_before_entry_high, f"a time from {low} years on")
     if design.first_year_high < design.first_year_low:
         raise _refusal("first_year_high", design.first_year_high, f"a year from {design.first_year_low} on")
     # Below half of the spacing, less the day that rounding to whole days can move a visit: no two visits coincide.
@@ -156,8 +172,8 @@ def _check_order(design: Design) -> None:
 
 DESIGNS: Mapping[str, Design] = MappingProxyType(
     {
-        "clinic": Design(kappa_median=0.03, kappa_log_sd=1.0),
-        "population": Design(),
+        "clinic": Design(kappa_median=0.03, kappa_log_sd=1.0, years_before_entry_high=10.0, until_diabetes=True),
+        "population": Design(years_before_entry_high=10.0, until_diabetes=True),
     }
 )
 """Named designs: ``clinic``, people at risk (the sample), and ``population``, people at large; kappa alone differs."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ircohort.simulation.design import Design
 from ircohort.simulation.draws import Floats, normals, uniforms
-from ircohort.simulation.physiology import BMI_EXPONENT, People, steady_beta
+from ircohort.simulation.physiology import BMI_EXPONENT, People, mature, steady_beta
 
 DAYS_PER_YEAR = 365.25
 
@@ -49,6 +49,11 @@ class Schedule:
         np.maximum.at(follow_up, self.person, self.years)
         return follow_up
 
+    def only(self, kept: NDArray[np.bool_]) -> Schedule:
+        """Give the schedule with some of its visits (m,)."""
+        visits = {name: getattr(self, name)[kept] for name in ("person", "number", "years", "date", "age")}
+        return replace(self, **visits)
+
 
 def identifiers(count: int) -> tuple[str, ...]:
     """Name participants ``P0001``, ``P0002`` and on; a name does not depend on how many there are."""
@@ -56,7 +61,11 @@ def identifiers(count: int) -> tuple[str, ...]:
 
 
 def draw_people(design: Design, participants: tuple[str, ...], *, seed: int) -> People:
-    """Draw the physiology of people: each at the set-point of glucose, with some reserve of the beta cell."""
+    """Draw the physiology of people as they are at entry.
+
+    Each process began with glucose at its set-point and some reserve of the beta cell, and had gone on for the time
+    that the design states.
+    """
     z = normals("physiology", seed, participants, 8).T
     bmi = BMI_MEDIAN * np.exp(BMI_LOG_SD * z[0])
     sensitivity = SENSITIVITY_MEDIAN * (bmi / BMI_MEDIAN) ** -BMI_EXPONENT * np.exp(SENSITIVITY_LOG_SD * z[1])
@@ -64,7 +73,7 @@ def draw_people(design: Design, participants: tuple[str, ...], *, seed: int) -> 
     beta = steady_beta(sensitivity, set_point)
     reserve = RESERVE_MEDIAN * np.exp(RESERVE_LOG_SD * z[5])
     capacity = reserve * TYPICAL_BETA * (beta / TYPICAL_BETA) ** RESERVE_EXPONENT
-    return People(
+    begun = People(
         bmi=bmi,
         sensitivity=sensitivity,
         set_point=set_point,
@@ -75,6 +84,9 @@ def draw_people(design: Design, participants: tuple[str, ...], *, seed: int) -> 
         triglycerides_offset=TRIGLYCERIDES_BETWEEN_SD * z[6],
         hdl_offset=HDL_BETWEEN_SD * z[7],
     )
+    share = uniforms("time before entry", seed, participants, 1)[:, 0]
+    low, high = design.years_before_entry_low, design.years_before_entry_high
+    return mature(begun, low + (high - low) * share)
 
 
 def plan_visits(design: Design, participants: tuple[str, ...], *, seed: int) -> Schedule:

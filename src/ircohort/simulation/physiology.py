@@ -10,7 +10,7 @@ cell between a set-point and a toxic level).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +150,7 @@ def beta_growth(glucose: Floats, beta: Floats, capacity: Floats, people: People)
 
 
 def evolve(people: People, years: float) -> Course:
-    """Follow people from entry, at their set-point, month by month.
+    """Follow people month by month.
 
     Parameters
     ----------
@@ -176,6 +176,39 @@ def evolve(people: People, years: float) -> Course:
         capacity = people.capacity * np.exp(-WEAR_PER_YEAR * time)
         now = now + beta_growth(level, beta, capacity, people) / STEPS_PER_YEAR
     return Course(times, log_beta, sensitivity, glucose, np.exp(log_beta) * secretion(glucose))
+
+
+def mature(people: People, years: Floats) -> People:
+    """Give people as they are after some time of their course, to be followed from there.
+
+    Parameters
+    ----------
+    people
+        Their parameters at the beginning of the process.
+    years
+        (n,) time of each person, taken to the nearest month.
+
+    Returns
+    -------
+    People
+        With BMI, sensitivity, beta-cell function and capacity as reached; what does not change stays.
+    """
+    months = np.rint(years * STEPS_PER_YEAR).astype(np.int64)
+    elapsed, row = months / STEPS_PER_YEAR, np.arange(months.size)
+    course = evolve(people, float(elapsed.max(initial=0.0)))
+    return replace(
+        people,
+        bmi=bmi_after(people.bmi, people.kappa, elapsed),
+        sensitivity=course.sensitivity[row, months],
+        beta=np.exp(course.log_beta[row, months]),
+        capacity=people.capacity * np.exp(-WEAR_PER_YEAR * elapsed),
+    )
+
+
+def bmi_after(bmi: Floats, kappa: Floats, years: Floats) -> Floats:
+    """Let BMI (kg/m2) grow for some years: the share of the lost sensitivity that comes with weight."""
+    grown: Floats = bmi * np.exp(kappa * BMI_SHARE / BMI_EXPONENT * years)
+    return grown
 
 
 def states_at(course: Course, people: People, person: NDArray[np.int64], years: Floats) -> Course:
