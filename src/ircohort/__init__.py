@@ -1,0 +1,87 @@
+"""Longitudinal cohorts of laboratory results, and the hidden window of insulin resistance.
+
+Names are loaded when they are first used, so that ``import ircohort`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ircohort import plot
+    from ircohort.analysis import Analysis, analyse, read
+    from ircohort.configuration import Settings
+    from ircohort.detection import Detection, detect
+    from ircohort.errors import IrcohortError
+    from ircohort.evaluation import evaluate
+    from ircohort.glycaemia import CUT_OFFS
+    from ircohort.indices import MARKERS, markers
+    from ircohort.lmm import Fit, fit
+    from ircohort.normalisation import Normalised
+    from ircohort.output import save, verify
+    from ircohort.simulation import DESIGNS, Design, simulate
+    from ircohort.trajectory import Trajectory, align, hidden_window
+
+_HOMES = {
+    "Analysis": "analysis",
+    "CUT_OFFS": "glycaemia",
+    "DESIGNS": "simulation",
+    "Design": "simulation",
+    "Detection": "detection",
+    "Fit": "lmm",
+    "IrcohortError": "errors",
+    "MARKERS": "indices",
+    "Normalised": "normalisation",
+    "Settings": "configuration",
+    "Trajectory": "trajectory",
+    "align": "trajectory",
+    "analyse": "analysis",
+    "detect": "detection",
+    "evaluate": "evaluation",
+    "fit": "lmm",
+    "hidden_window": "trajectory",
+    "markers": "indices",
+    "plot": "",
+    "read": "analysis",
+    "save": "output",
+    "simulate": "simulation",
+    "verify": "output",
+}
+
+__all__ = [
+    "CUT_OFFS",
+    "DESIGNS",
+    "MARKERS",
+    "Analysis",
+    "Design",
+    "Detection",
+    "Fit",
+    "IrcohortError",
+    "Normalised",
+    "Settings",
+    "Trajectory",
+    "align",
+    "analyse",
+    "detect",
+    "evaluate",
+    "fit",
+    "hidden_window",
+    "markers",
+    "plot",
+    "read",
+    "save",
+    "simulate",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,164 @@
+"""The main job: the one module that knows the order of the rooms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from os import PathLike
+from typing import Any
+
+from ircohort.configuration import Settings, overlay, read_configuration, settings_from
+from ircohort.detection import Detection, detect
+from ircohort.errors import ModelError, UsageError
+from ircohort.export import Export
+from ircohort.indices import markers
+from ircohort.intake import read_export
+from ircohort.normalisation import Normalised, normalise
+from ircohort.trajectory import Trajectory, hidden_window
+
+PACKAGES = (
+    "ircohort",
+    "formulaic",
+    "jinja2",
+    "matplotlib",
+    "narwhals",
+    "numpy",
+    "pandas",
+    "polars",
+    "scipy",
+    "seaborn",
+    "statsmodels",
+)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The whole result of the main job, before anything is written.
+
+    ``cohort`` is what was read; ``visits`` its visits with markers; ``detection`` the individual findings;
+    ``trajectory`` the cohort's course, None where no model could be fitted (``warnings`` says why); ``versions`` of
+    Python and the packages that made the numbers.
+    """
+
+    cohort: Normalised
+    visits: Any
+    detection: Detection
+    trajectory: Trajectory | None
+    settings: Settings
+    warnings: tuple[str, ...]
+    versions: Mapping[str, str]
+
+
+def settings_of(config: Any = None, options: Mapping[str, Any] | None = None) -> Settings:
+    """Build settings from a configuration file (or a dictionary of the same shape), with options laid over it.
+
+    Examples
+    --------
+    >>> settings_of({"units": {"glucose": "mmol/L"}}).columns.units["glucose"]
+    'mmol/L'
+    """
+    if isinstance(config, Settings):
+        return config
+    said = dict(config) if isinstance(config, Mapping) else read_configuration(config) if config else {}
+    return settings_from(overlay(said, options or {}))
+
+
+def read_inputs(inputs: Any, settings: Settings) -> Export:
+    """Read the laboratory files (``inputs`` replace those of the configuration) and the tables joined to them.
+
+    Raises
+    ------
+    UsageError
+        If no file is named, or one is not there.
+    """
+    listed = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    files = tuple(str(given) for given in listed)
+    labs = replace(settings.labs, files=files) if files else settings.labs
+    if not labs.files:
+        raise UsageError(
+            "No input was given.",
+            next_step="Name the export: ircohort run labs.csv -o results, or a configuration that does.",
+        )
+    return read_export(labs, settings.joined)
+
+
+def read(inputs: Any = (), *, config: Any = None) -> Normalised:
+    """Read an export and turn it into clean visits, with an account of every row.
+
+    Parameters
+    ----------
+    inputs
+        A file, glob or directory, or several; empty to take those of the configuration.
+    config
+        Path of a TOML configuration, or a dictionary of the same shape.
+
+    Returns
+    -------
+    Normalised
+        ``visits``, ``rejected`` and ``columns`` (polars frames), ``ledger``, ``notes``.
+
+    Raises
+    ------
+    RefusedError
+        If a column or unit is an open question.
+    FileError, UsageError
+        If a file cannot be read, or is not there.
+
+    Examples
+    --------
+    >>> cohort = read("data/sample/labs.csv")
+    >>> cohort.ledger.rows["labs.csv"]["rejected"]
+    0
+    """
+    settings = settings_of(config)
+    return normalise(read_inputs(inputs, settings), settings.columns, settings.policy)
+
+
+def analyse(inputs: Any = (), *, config: Any = None) -> Analysis:
+    """Do the main job: read, compute markers, find individuals, model the cohort.
+
+    Parameters
+    ----------
+    inputs
+        A file, glob or directory, or several; empty to take those of the configuration.
+    config
+        Path of a TOML configuration, a dictionary of the same shape, or :class:`Settings`.
+
+    Returns
+    -------
+    Analysis
+        Give it to :func:`ircohort.save` to write tables, figures and the report.
+
+    Raises
+    ------
+    RefusedError
+        If a column or unit is an open question.
+    FileError, UsageError
+        If a file cannot be read, or is not there.
+    """
+    settings = settings_of(config)
+    cohort, visits = visits_of(settings, inputs)
+    detection = detect(visits, settings.detect, seed=settings.seed)
+    trajectory, warnings = _trajectory(visits, settings)
+    return Analysis(cohort, visits, detection, trajectory, settings, warnings, versions())
+
+
+def visits_of(settings: Settings, inputs: Any = ()) -> tuple[Normalised, Any]:
+    """Read an export, and give what was read and its visits with markers."""
+    cohort = normalise(read_inputs(inputs, settings), settings.columns, settings.policy)
+    return cohort, markers(cohort.visits, cut_offs=settings.policy.cut_offs)
+
+
+def _trajectory(visits: Any, settings: Settings) -> tuple[Trajectory | None, tuple[str, ...]]:
+    """Model the cohort; data that allow no model are a warning here, not an error."""
+    try:
+        return hidden_window(visits, settings.model, seed=settings.seed), ()
+    except ModelError as error:
+        return None, (f"No trajectory: {' '.join(str(error).split())}",)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the packages that make the numbers."""
+    return {"python": ".".join(map(str, sys.version_info[:3])), **{name: version(name) for name in PACKAGES}}

@@ -1,0 +1,197 @@
+"""Commands on an export: the main job and its steps. Rooms are entered only when a command runs."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ircohort.cli.options import FORMAT_OPTION, INPUT_OPTIONS, REPORT_OPTION, TABLE_OUTPUT, settings_for, with_options
+from ircohort.cli.writing import say, table_text, write_bytes, write_frame
+from ircohort.errors import ThresholdError, UsageError
+
+if TYPE_CHECKING:
+    from ircohort.analysis import Analysis
+    from ircohort.configuration import Settings
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS, REPORT_OPTION)
+@click.option("-o", "--output", "out", required=True, type=click.Path(), help="Directory for all results.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier output of ircohort.")
+@click.option("--bootstrap", type=click.IntRange(0), help="Refits for intervals. Default: 200.")
+@click.option("--visits-csv/--no-visits-csv", default=None, help="Write visits.csv. Default: up to 5 million visits.")
+@click.option("--fail-on", metavar="rejected=SHARE", help="Exit with 5 if more rows are rejected, as rejected=5%.")
+def run(
+    inputs: Any, out: str, overwrite: bool, visits_csv: bool | None, fail_on: str | None, quiet: bool, **said: Any
+) -> None:
+    """Do the main job: clean visits, markers, findings, models, figures, report.
+
+    INPUT is a laboratory export: a file, a glob, a directory, or - for standard
+    input. Other tables are named with --table and --key.
+    """
+    from datetime import UTC, datetime
+
+    limit = _limit(fail_on)
+    started = datetime.now(UTC)
+    settings = settings_for(inputs, said)
+    from ircohort.output import check_target, save
+
+    check_target(Path(out), overwrite=overwrite)
+    analysis = _analyse(settings, quiet)
+    save(analysis, out, overwrite=overwrite, visits_csv=visits_csv, started=started)
+    say(_summary(analysis), quiet)
+    say(f"Report: {Path(out) / 'report.html'}", quiet)
+    _hold(limit, analysis)
+
+
+def _analyse(settings: Settings, quiet: bool) -> Analysis:
+    from ircohort.analysis import analyse
+
+    analysis = analyse(config=settings)
+    for warning in (*analysis.cohort.notes, *analysis.warnings):
+        say(f"Note: {warning}", quiet)
+    return analysis
+
+
+def _summary(analysis: Analysis) -> str:
+    participants = analysis.detection.participants
+    rows = [analysis.cohort.ledger.rows[name] for name in analysis.cohort.lab_files]
+    judged = participants.height - (participants["verdict"] == "not_assessable").sum()
+    return (
+        f"{sum(row['read'] for row in rows):,} rows read, {analysis.visits.height:,} visits of "
+        f"{participants.height:,} participants.\n"
+        f"{analysis.detection.n_flagged} of {judged} assessable participants show a hidden window."
+    )
+
+
+def _limit(fail_on: str | None) -> float | None:
+    if fail_on is None:
+        return None
+    name, _equals, share = fail_on.partition("=")
+    with contextlib.suppress(ValueError):
+        limit = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+        if name == "rejected" and 0 <= limit <= 1:
+            return limit
+    raise UsageError(f"--fail-on {fail_on} cannot be read.", expected="Expected is, for example, rejected=5%.")
+
+
+def _hold(limit: float | None, analysis: Analysis) -> None:
+    """Hold the share of rejected laboratory rows against the limit of the user."""
+    labs = [analysis.cohort.ledger.rows[name] for name in analysis.cohort.lab_files]
+    read, rejected = (sum(counts[key] for counts in labs) for key in ("read", "rejected"))
+    if limit is not None and rejected > limit * read:
+        raise ThresholdError(
+            f"{rejected} of {read} rows were rejected, more than {limit:.3g} of them.",
+            next_step="rejected.csv lists each with its line and reason; all outputs were written.",
+        )
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS)
+def check(inputs: Any, quiet: bool, **said: Any) -> None:
+    """Say what was recognised, and what is an open question; then stop.
+
+    Exits with 3 while a question is open.
+    """
+    from ircohort.analysis import read_inputs
+    from ircohort.normalisation import describe_columns, normalise, recognise
+
+    settings = settings_for(inputs, said)
+    export = read_inputs((), settings)
+    recognition = recognise(export, settings.columns)
+    if recognition.questions:
+        click.echo(table_text(describe_columns(export, recognition)))
+        normalise(export, settings.columns, settings.policy)
+    cohort = normalise(export, settings.columns, settings.policy)
+    click.echo(table_text(cohort.columns))
+    for name, counts in cohort.ledger.rows.items():
+        click.echo(f"{name}: " + ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in counts))
+    for note in cohort.notes:
+        say(f"Note: {note}", quiet)
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS)
+@click.option("-o", "--output", "out", default="-", help="File for the configuration. Default: standard output.")
+def init(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
+    """Write a configuration for review: what was recognised, what is open."""
+    from ircohort.analysis import read_inputs
+    from ircohort.configuration import draft
+    from ircohort.normalisation import recognise
+
+    settings = settings_for(inputs, said)
+    export = read_inputs((), settings)
+    recognition = recognise(export, settings.columns)
+    text = draft(recognition, settings, settings.labs.files)
+    write_bytes(text.encode(), out, exclusive=True)
+    say(f"{len(recognition.questions)} open questions.", quiet)
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS, FORMAT_OPTION, TABLE_OUTPUT)
+def markers(inputs: Any, out: str, form: str | None, quiet: bool, **said: Any) -> None:
+    """Compute the markers at every visit: a table of visits."""
+    visits = _visits(inputs, quiet, said)[0]
+    write_frame(visits, out, form)
+
+
+def _visits(inputs: Any, quiet: bool, said: dict[str, Any]) -> tuple[Any, Settings]:
+    """Read an export, and add the markers."""
+    from ircohort.analysis import visits_of
+
+    settings = settings_for(inputs, said)
+    cohort, visits = visits_of(settings)
+    for note in cohort.notes:
+        say(f"Note: {note}", quiet)
+    return visits, settings
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS, FORMAT_OPTION, TABLE_OUTPUT)
+@click.option("--windows", "windows_file", help="File for the dated windows.")
+def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, quiet: bool, **said: Any) -> None:
+    """Find the participants whose insulin markers rise while glucose is normal."""
+    from ircohort.detection import detect as find
+
+    visits, settings = _visits(inputs, quiet, said)
+    found = find(visits, settings.detect, seed=settings.seed)
+    write_frame(found.participants, out, form)
+    if windows_file:
+        write_frame(found.windows, windows_file, form)
+    for note in found.notes:
+        say(f"Note: {note}", quiet)
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS)
+@click.option("-o", "--output", "out", required=True, type=click.Path(), help="New directory for the tables.")
+@click.option("--bootstrap", type=click.IntRange(0), default=1000, show_default=True, help="Refits for intervals.")
+def model(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
+    """Model the cohort: curves, onset, and the hidden window, as tables.
+
+    Exits with 4 if no model can be fitted.
+    """
+    from ircohort.output import save_model
+    from ircohort.trajectory import hidden_window
+
+    visits, settings = _visits(inputs, quiet, said)
+    trajectory = hidden_window(visits, settings.model, seed=settings.seed)
+    save_model(trajectory, out)
+    for note in trajectory.notes:
+        say(f"Note: {note}", quiet)
+
+
+@click.command()
+@with_options(*INPUT_OPTIONS, REPORT_OPTION)
+@click.option("-o", "--output", "out", default="report.html", show_default=True, help="File for the page.")
+def report(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
+    """Do the main job, and write the one-page report alone."""
+    settings = settings_for(inputs, said)
+    from ircohort.output import figures, page
+
+    analysis = _analyse(settings, quiet)
+    write_bytes(page(analysis, figures(analysis)).encode(), out)
+    say(f"Report: {out}", quiet or out == "-")

@@ -1,0 +1,131 @@
+import tomllib
+
+import pytest
+
+from ircohort.configuration import Settings, draft, overlay, read_configuration, settings_from
+from ircohort.errors import ConfigurationError, UnitError, UsageError
+from ircohort.export import TableSpec
+from ircohort.intake import read_export
+from ircohort.normalisation import recognise
+
+
+def refusal(said):
+    with pytest.raises(ConfigurationError) as caught:
+        settings_from(said)
+    assert caught.value.exit_code == 3
+    return str(caught.value)
+
+
+def test_nothing_said_gives_the_defaults():
+    assert settings_from({}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "nearest"),
+    [
+        ({"column": {}}, "column", "columns"),
+        ({"columns": {"glucoze": "GLU"}}, "[columns] glucoze", "glucose"),
+        ({"units": {"insuline": "pmol/L"}}, "[units] insuline", "insulin"),
+        ({"policy": {"censor": "half"}}, "[policy] censor", "censored"),
+        ({"detect": {"flag_form": 0.9}}, "[detect] flag_form", "flag_from"),
+        ({"model": {"n_refit": 10}}, "[model] n_refit", "n_refits"),
+        ({"tables": {"labs": {"file": ["a.csv"]}}}, "[tables.labs] file", "files"),
+        ({"policy": {"cut_offs": {"homa_ir_earli": 2}}}, "[policy.cut_offs] homa_ir_earli", "homa_ir_early"),
+        ({"columns": {"ill": {"column": "x", "yess": "y"}}}, "[columns.ill] yess", "yes"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_named(said, key, nearest):
+    text = refusal(said)
+    assert key in text
+    assert f"nearest known key is {nearest}." in text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"seed": "1"},
+        {"seed": -1},
+        {"seed": True},
+        {"columns": []},
+        {"columns": {"glucose": 7}},
+        {"columns": {"keep": [1]}},
+        {"columns": {"constant": ["race"]}},
+        {"policy": {"duplicates": "guess"}},
+        {"policy": {"criteria": "ADA"}},
+        {"policy": {"insulin_factor": 7}},
+        {"policy": {"insulin_factor": "6"}},
+        {"policy": {"cut_offs": {"homa_ir_early": "2"}}},
+        {"detect": {"flag_from": "high"}},
+        {"detect": {"flag_from": 1.5}},
+        {"detect": {"min_visits": 2.5}},
+        {"report": {"identifiers": "yes"}},
+        {"tables": {"visits": {"files": "visits.csv"}}},
+        {"tables": {"labs": {"encoding": 8}}},
+    ],
+)
+def test_a_value_of_another_kind_is_refused(said):
+    assert refusal(said)
+
+
+def test_a_unit_that_is_not_read_is_refused():
+    with pytest.raises(UnitError):
+        settings_from({"units": {"glucose": "furlong"}})
+
+
+def test_what_is_said_arrives():
+    settings = settings_from(
+        {
+            "seed": 3,
+            "tables": {"labs": {"files": ["a.csv"]}, "visits": {"files": "v.csv", "key": "k", "via": "people.k"}},
+            "columns": {"glucose": "GLU", "ill": {"column": "e", "yes": "flu"}, "keep": ["race"], "constant": ["bmi"]},
+            "units": {"glucose": "mmol/L"},
+            "policy": {"insulin_factor": 6.945, "cut_offs": {"homa_ir_early": 2.5}},
+            "detect": {"flag_from": 0.9},
+            "model": {"n_refits": 20},
+            "report": {"identifiers": True},
+        }
+    )
+    assert settings.labs.files == ("a.csv",)
+    assert settings.joined == (TableSpec("visits", ("v.csv",), key="k", via="people.k"),)
+    assert settings.columns.named["ill"].values == {"yes": ("flu",)}
+    assert str(settings.policy.insulin_factor) == "6.945"
+    assert (settings.detect.flag_from, settings.model.n_refits, settings.seed) == (0.9, 20, 3)
+    said = settings.as_dict()
+    assert (said["columns"]["glucose"], said["units"]["glucose"], said["report"]["identifiers"]) == (
+        "GLU",
+        "mmol/L",
+        True,
+    )
+
+
+def test_what_lies_above_wins_key_by_key():
+    merged = overlay({"units": {"glucose": "mg/dL"}, "seed": 1}, {"units": {"glucose": "mmol/L"}, "columns": {}})
+    assert merged == {"units": {"glucose": "mmol/L"}, "seed": 1, "columns": {}}
+
+
+def test_paths_are_relative_to_the_configuration(tmp_path):
+    (tmp_path / "c.toml").write_text('config = 1\n[tables.labs]\nfiles = ["labs.csv", "-", "/abs.csv"]\n')
+    files = read_configuration(tmp_path / "c.toml")["tables"]["labs"]["files"]
+    assert files == [str(tmp_path / "labs.csv"), "-", "/abs.csv"]
+
+
+def test_a_configuration_that_is_not_there_or_not_toml_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no configuration"):
+        read_configuration(tmp_path / "c.toml")
+    for text in ("config = ", "seed = 1\n", "config = 2\n"):
+        (tmp_path / "c.toml").write_text(text)
+        with pytest.raises(ConfigurationError):
+            read_configuration(tmp_path / "c.toml")
+
+
+def test_a_draft_is_a_configuration_once_its_questions_are_answered(tmp_path):
+    path = tmp_path / "labs.csv"
+    path.write_text('id,date,glucose,insulin (pmol/L),odd "name"\na,2020-01-01,95,60,1\n')
+    settings = settings_from({"tables": {"labs": {"files": [str(path)]}}})
+    export = read_export(settings.labs)
+    text = draft(recognise(export, settings.columns), settings, settings.labs.files)
+    assert "# glucose = ?" in text
+    answered = text.replace("# glucose = ?", 'glucose = "mg/dL"')
+    again = settings_from(tomllib.loads(answered))
+    assert not recognise(read_export(again.labs), again.columns).questions
+    assert again.columns.named["insulin"].header == "insulin (pmol/L)"
