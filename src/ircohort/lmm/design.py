@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from ircohort.errors import ColumnError, FormulaError, ModelError
 from ircohort.frames import to_pandas, to_polars
 from ircohort.lmm.formula import TRANSFORMS, ModelFormula, parse_formula
-
-if TYPE_CHECKING:
-    from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
 
@@ -104,34 +101,6 @@ def build_design(formula: ModelFormula, frame: pl.DataFrame) -> Design:
         basis=Basis(formula, fixed_spec, random_spec, levels),
         dropped=dropped,
     )
-
-
-def design_matrix(fit: Fit, frame: Any) -> Floats:
-    """Build rows of the fixed design for new data, with the knots of the fit.
-
-    Parameters
-    ----------
-    fit
-        A fitted model.
-    frame
-        pandas or polars, with the columns that the fixed part names.
-
-    Returns
-    -------
-    numpy.ndarray
-        (rows, p), columns in the order of ``fit.fixed``; a row with a missing value is NaN throughout.
-
-    Raises
-    ------
-    ColumnError
-        If a column is absent, or a text column holds a level that the fit has not seen.
-    """
-    return _rows_for(fit.basis, fit.basis.fixed_spec, frame)
-
-
-def random_design_matrix(fit: Fit, frame: Any) -> Floats:
-    """Build rows of the random design for new data: (rows, q), columns in the order of ``fit.random_names``."""
-    return _rows_for(fit.basis, fit.basis.random_spec, frame)
 
 
 def collinear_columns(formula: str, frame: Any) -> tuple[str, ...]:
@@ -235,7 +204,8 @@ def _evaluate(terms: str | Any, table: pl.DataFrame) -> tuple[Floats, Any]:
     return array, matrix.model_spec
 
 
-def _rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
+def rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
+    """Build the rows of one part of the design for new data; a row with a missing value is NaN throughout."""
     given = to_polars(frame)
     needed = {str(name) for name in spec.required_variables} & set(basis.formula.variables)
     names = tuple(name for name in basis.formula.variables if name in needed)
