@@ -1,0 +1,84 @@
+"""What detection may be told, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ircohort.errors import UsageError
+from ircohort.estimand import HiddenWindow
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """The thresholds of detection; the defaults are those of the project.
+
+    ``min_rise`` is a share (0.25 = 25 %), ``min_years`` years, ``glucose_cut_off_mg_dl`` mg/dL. ``flag_from`` and
+    ``possible_from`` are probabilities. ``min_visits`` is the number of visits with the marker, and with glucose,
+    below which a person is not judged. ``course_from`` is the posterior probability from which a course or a stage is
+    named. ``draws`` (rounded up to a power of two) curves are drawn per person, shared out over ``refits`` refits of
+    the population (0: the population parameters are taken as known); cohorts of more than ``refit_up_to`` people are
+    not refitted. ``expected_from`` is the number of people from which a rise beyond the cohort's mean course is judged.
+    """
+
+    min_rise: float = 0.25
+    min_years: float = 2.0
+    glucose_cut_off_mg_dl: float = 100.0
+    flag_from: float = 0.8
+    possible_from: float = 0.5
+    min_visits: int = 3
+    course_from: float = 0.9
+    draws: int = 512
+    refits: int = 16
+    refit_up_to: int = 3000
+    expected_from: int = 300
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant."""
+        checks = (
+            (0 < self.min_rise <= 10, "min_rise", "a share above 0, such as 0.25"),
+            (0 < self.min_years <= 100, "min_years", "years above 0"),
+            (40 <= self.glucose_cut_off_mg_dl <= 400, "glucose_cut_off_mg_dl", "mg/dL from 40 to 400"),
+            (0 < self.possible_from <= self.flag_from <= 1, "possible_from", "above 0 and at most flag_from"),
+            (0 < self.flag_from <= 1, "flag_from", "a probability above 0"),
+            (self.min_visits >= 2, "min_visits", "2 or more"),
+            (0.5 < self.course_from < 1, "course_from", "a probability between 0.5 and 1"),
+            (64 <= self.draws <= 65536, "draws", "64 to 65536"),
+            (0 <= self.refits <= min(64, self.draws), "refits", "0 to 64"),
+            (self.refit_up_to >= 0, "refit_up_to", "0 or more"),
+            (self.expected_from >= 1, "expected_from", "1 or more"),
+        )
+        for good, name, expected in checks:
+            if not good:
+                raise UsageError(f"The detection setting {name} cannot be used.", expected=f"Expected is {expected}.")
+
+    @property
+    def definition(self) -> HiddenWindow:
+        """The thresholds as the definition of a hidden window."""
+        return HiddenWindow(self.min_rise, self.min_years, self.glucose_cut_off_mg_dl)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The individual findings of a cohort.
+
+    ``participants`` and ``windows`` are the tables of the contract. ``curves`` has one row per participant, marker
+    (``insulin`` uIU/mL, ``tg_hdl`` mg/mg, ``glucose`` mg/dL) and grid time with ``fitted``, ``fitted_low`` and
+    ``fitted_high`` (95 %). ``population`` has one row per marker: people and visits in the fit, components of the
+    mixture, mean and SD of the yearly change in % with its 95 % profile interval, residual CV in %, whether the SD can
+    be told from zero, and a note. ``expected_false`` is the sum of (1 - probability) over the flagged, None where
+    nobody is. ``notes`` are sentences for the reader.
+    """
+
+    participants: Any
+    windows: Any
+    curves: Any
+    population: Any
+    n_flagged: int
+    expected_false: float | None
+    settings: DetectSettings
+    notes: tuple[str, ...]
+
+
+SETTING_NAMES = tuple(field.name for field in fields(DetectSettings))
+"""Names of the settings, for configuration files and messages."""
