@@ -102,6 +102,10 @@ def test_a_visit_that_cannot_judge_neither_confirms_nor_refutes():
     assert (event["event_years"], event["confirmed_years"]) == (1.0, 3.0)
 
 
+def test_two_rows_of_one_time_do_not_confirm_each_other():
+    assert confirmed_events(visits_of("normal", "prediabetes", "prediabetes", "normal", years=[0, 1, 1, 2])).is_empty()
+
+
 def test_prevalent_dysglycaemia_is_marked():
     assert confirmed_events(visits_of("prediabetes", "prediabetes"))["prevalent"].item()
 

@@ -251,8 +251,9 @@ def words_of(analysis: Any, **options: Any) -> str:
 
 def test_the_first_sentence_says_what_was_found():
     assert (
-        "2 of 4 people whose data can be judged (50 %) show insulin rising while fasting glucose still read normal; "
-        "in the cohort as a whole the hidden window before prediabetes lasted 6.5 years (95 % interval 4.3–7.1)."
+        "2 of 4 people whose data can be judged (50 %) are flagged as showing insulin rising while fasting "
+        "glucose still read normal; in the cohort as a whole the hidden window before prediabetes lasted 6.5 years "
+        "(95 % interval 4.3–7.1)."
     ) in words_of(make_analysis())
 
 
@@ -277,11 +278,11 @@ def test_the_sections_stand_in_their_order():
 def test_the_course_of_the_cohort_is_told_in_sentences_with_its_caveats():
     words = words_of(make_analysis())
     for sentence in (
-        "Followed back from confirmed prediabetes (86 people, compared with 1,301 who did not): HOMA-IR was clearly "
-        "raised from 8.0 years before (95 % interval 6.3–9.4).",
+        "Followed back from confirmed prediabetes (86 people, compared with 1,301 who did not): HOMA-IR was raised "
+        "from 8.0 years before (95 % interval 6.3–9.4).",
         "Their fitted glucose read normal for 6.5 years (95 % interval 4.3–7.1) from then on: the hidden window.",
-        "By the same measure HOMA-IR was raised 1.8 years after glucose itself (signed lead −1.8, 95 % interval −3.0 "
-        "to 0.4 years).",
+        "By the same measure HOMA-IR was raised 1.8 years after glucose itself, a signed lead of −1.8 years (95 % "
+        "interval −3.0 to 0.4).",
         "Intervals come from 200 refits of the models; in 3 of them no onset was found",
         "A caveat of the trajectory.",
     ):
@@ -297,8 +298,20 @@ def test_the_course_of_the_cohort_is_told_in_sentences_with_its_caveats():
         ),
         (
             {"hidden_window_status": "open_at_event"},
-            "the hidden window had lasted 6.5 years (95 % interval 4.3–7.1) by the confirmed prediabetes, and fitted "
-            "glucose still read normal.",
+            "the hidden window had lasted 6.5 years (95 % interval 4.3–7.1) by the confirmed prediabetes.",
+        ),
+        (
+            {"hidden_window_low": 0.0},
+            "the hidden window before prediabetes is estimated at 6.5 years (95 % interval 0.0–7.1), which does not "
+            "exclude that there is none.",
+        ),
+        (
+            {"onset_low": None, "onset_high": None},
+            "HOMA-IR was raised from 8.0 years before (95 % interval beyond the data at both ends).",
+        ),
+        (
+            {"onset_status": "before_support"},
+            "By the same measure HOMA-IR was raised at least 1.8 years after glucose itself",
         ),
         (
             {"hidden_window_status": "none", "hidden_window_years": None, "onset_status": "none", "onset_years": None},

@@ -248,7 +248,12 @@ def test_counts_and_notes_say_who_is_in_and_what_holds(found):
     assert found.counts["comparison"] == 140
     assert found.counts["visits_after_event"] == 60
     text = " ".join(found.notes)
-    for words in ("chosen by what happened later", "normal is not flat", "rests on 60 cases", "hold"):
+    for words in (
+        "chosen by what happened later",
+        "normal is not flat",
+        "Followed back, with the cases and others seen in that year: HOMA-IR",
+        "hold",
+    ):
         assert words in text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from types import MappingProxyType
 
 import polars as pl
@@ -91,7 +91,11 @@ def cut_off(name: str, overrides: Mapping[str, float] | None = None) -> float:
     unknown = sorted({name, *(overrides or {})} - set(CUT_OFFS))
     if unknown:
         raise UsageError(f"There is no cut-off named {unknown[0]}.", expected=f"Known are: {', '.join(CUT_OFFS)}.")
-    return float((overrides or {}).get(name, CUT_OFFS[name].value))
+    value = (overrides or {}).get(name, CUT_OFFS[name].value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"The cut-off {name} was given as {type(value).__name__}.", expected="A number.") from None
 
 
 def class_of_reading(
@@ -136,11 +140,19 @@ def class_of_reading(
         if name not in CUT_OFFS:
             continue
         lowest = level
-        stated = CUT_OFFS[name].value
-        compared = value if unit == "mg/dL" else value.quantize(stated, rounding=ROUND_HALF_UP)
-        if compared >= Decimal(str((overrides or {}).get(name, stated))):
+        limit = Decimal(str((overrides or {}).get(name, CUT_OFFS[name].value)))
+        compared = value if unit == "mg/dL" else _rounded(value, limit)
+        if compared >= limit:
             return level
     return "normal" if lowest == "prediabetes" else None
+
+
+def _rounded(value: Decimal, limit: Decimal) -> Decimal:
+    """Round half-up to the precision of a limit; what is too large to be rounded so is beyond any limit."""
+    try:
+        return value.quantize(limit, rounding=ROUND_HALF_UP)
+    except InvalidOperation:
+        return value
 
 
 def worse_of(glucose: pl.Expr, hba1c: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
@@ -187,7 +199,7 @@ def confirmed_events(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.Dat
     """Find each participant's first confirmed event.
 
     An event is a visit at or beyond the class ``to`` whose next visit that can judge glycaemia is at or beyond it
-    too. It is dated by the first of the two.
+    too. It is dated by the first of the two. Rows of one time are one visit, judged by the worse of them.
 
     Parameters
     ----------
@@ -218,8 +230,9 @@ def confirmed_events(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.Dat
     )
     judged = (
         visits.filter(pl.col("glycaemia").is_not_null() & pl.col("years").is_not_null())
-        .sort("participant_id", "years")
         .with_columns((level >= GLYCAEMIA.index(to)).alias("reached"))
+        .sort("participant_id", "years", "reached", "glycaemia_by")
+        .unique(["participant_id", "years"], keep="last", maintain_order=True)
     )
     return (
         judged.with_columns(

@@ -191,6 +191,8 @@ def _draw_onset(axes: Axes, onset: dict[str, Any]) -> None:
         axes.plot([left, right], [height, height], transform=across, color=style.INK, linewidth=1.4)
     axes.plot([where], [height], transform=across, color=style.INK, marker="o", markersize=5)
     between = style.interval(None if high is None else -high, None if low is None else -low)
+    if onset.get("n_refits"):
+        between = between or "interval beyond the data"
     words = f"raised from {style.number(-where)} years before{f' ({between})' if between else ''}"
     late = _share_of_width(axes, where) > 0.55  # then there is no room for words to the right of the dotted line
     axes.annotate(

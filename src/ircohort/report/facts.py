@@ -88,7 +88,10 @@ class Individuals:
 
 @dataclass(frozen=True)
 class Course:
-    """The hidden window of the cohort; years, negative before the event. A null end lies beyond the data."""
+    """The hidden window of the cohort; years, negative before the event. A null end lies beyond the data.
+
+    ``lead_censored``: one of the two onsets lies beyond the data, so that the lead is at least that long.
+    """
 
     marker: str
     event: str
@@ -97,10 +100,16 @@ class Course:
     window: Estimate
     window_status: str
     lead: Estimate
+    lead_censored: bool
     n_refits: int
     n_refits_without_onset: int
     counts: Mapping[str, int]
     notes: tuple[str, ...]
+
+    @property
+    def firm(self) -> bool:
+        """The interval of the window excludes that there is none."""
+        return bool(self.window.low)
 
 
 @dataclass(frozen=True)
@@ -313,6 +322,7 @@ def _course(trajectory: Any) -> Course | None:
         window=_estimate(row, "hidden_window_years", ends="hidden_window"),
         window_status=row["hidden_window_status"] or "none",
         lead=_estimate(row, "lead_years", ends="lead"),
+        lead_censored=any(rows[each]["onset_status"] != "dated" for each in (marker, "glucose_mg_dl") if each in rows),
         n_refits=row["n_refits"] or 0,
         n_refits_without_onset=row["n_refits_without_onset"] or 0,
         counts=dict(trajectory.counts),

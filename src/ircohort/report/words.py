@@ -35,7 +35,7 @@ NAMES: Mapping[str, str] = {
 VERDICT_MEANING: Mapping[str, str] = {
     "hidden_window": "flagged",
     "possible": "more likely than not, but not sure enough for a flag",
-    "not_shown": "the data can judge, and show none",
+    "not_shown": "less likely than not; a window may have been missed",
     "not_assessable": "the data cannot tell",
 }
 FILES: Mapping[str, str] = {
@@ -139,10 +139,16 @@ def probability(value: float | None) -> str:
     return "< 0.01" if value < 0.01 else number(value, 2)
 
 
-def in_years(estimate: Estimate) -> str:
+def in_years(estimate: Estimate, n_refits: int) -> str:
     """Write years with their interval, such as ``6.5 years (95 % interval 4.3–7.1)``."""
-    between = interval(estimate.low, estimate.high)
-    return f"{number(estimate.value)} years" + (f" (95{NARROW}% interval {between})" if between else "")
+    return f"{number(estimate.value)} years{_between(estimate.low, estimate.high, n_refits)}"
+
+
+def _between(low: float | None, high: float | None, n_refits: int) -> str:
+    """Write an interval in brackets; one that is open at both ends is the widest, not none."""
+    if not n_refits:
+        return ""
+    return f" (95{NARROW}% interval {interval(low, high) or 'beyond the data at both ends'})"
 
 
 def rise(estimate: Estimate) -> str:
@@ -181,8 +187,8 @@ def summary(facts: Facts) -> str:
         part = share(Share(found.n_flagged, found.n_assessable))
         first = (
             f"{count(found.n_flagged)} of {counted(found.n_assessable, 'person', 'people')} whose data can be judged "
-            f"({part}) {'shows' if found.n_flagged == 1 else 'show'} {_risen(facts.individuals.flagged)} while fasting "
-            "glucose still read normal"
+            f"({part}) {'is' if found.n_flagged == 1 else 'are'} flagged as showing {_risen(found.flagged)} while "
+            "fasting glucose still read normal"
         )
     return f"{first}; {_cohort_clause(facts.course)}."
 
@@ -198,20 +204,27 @@ def _cohort_clause(course: Course | None) -> str:
         return "the course of the cohort as a whole could not be modelled"
     if course.window_status == "none" or course.window.value is None:
         return "no hidden window could be dated in the cohort as a whole"
-    length = in_years(course.window)
+    length = in_years(course.window, course.n_refits)
+    if not course.firm:
+        return (
+            f"in the cohort as a whole the hidden window before {course.event} is estimated at {length}, which does "
+            "not exclude that there is none"
+        )
     return {
         "closed": f"in the cohort as a whole the hidden window before {course.event} lasted {length}",
         "at_least": f"in the cohort as a whole the hidden window before {course.event} lasted at least {length}",
         "open_at_event": f"in the cohort as a whole the hidden window had lasted {length} by the confirmed "
-        f"{course.event}, and fitted glucose still read normal",
+        f"{course.event}",
     }[course.window_status]
 
 
 def window_tile(course: Course | None) -> str:
-    """Write the length of the cohort's window for the strip of key numbers."""
+    """Write the length of the cohort's window for the strip of key numbers, with its interval."""
     if course is None or course.window.value is None or course.window_status == "none":
         return "not dated"
-    return ("≥ " if course.window_status == "at_least" else "") + f"{number(course.window.value)} years"
+    between = interval(course.window.low, course.window.high) if course.n_refits else ""
+    least = "≥ " if course.window_status == "at_least" else ""
+    return f"{least}{number(course.window.value)} years" + (f" ({between})" if between else "")
 
 
 def course_sentences(course: Course) -> list[str]:
@@ -224,19 +237,15 @@ def course_sentences(course: Course) -> list[str]:
     )
     sentences = [f"Followed back from confirmed {course.event}{people}:"]
     if course.onset_status == "dated" and course.onset.value is not None:
-        between = interval(_minus(course.onset.high), _minus(course.onset.low))
-        sentences[0] += (
-            f" {marker} was clearly raised from {number(-course.onset.value)} years before"
-            + (f" (95{NARROW}% interval {between})" if between else "")
-            + "."
-        )
+        between = _between(_minus(course.onset.high), _minus(course.onset.low), course.n_refits)
+        sentences[0] += f" {marker} was raised from {number(-course.onset.value)} years before{between}."
     elif course.onset_status == "before_support":
-        sentences[0] += f" {marker} was clearly raised already in the earliest year that the data support."
+        sentences[0] += f" {marker} was raised already in the earliest year that the data support."
     else:
-        sentences[0] += f" {marker} was not clearly raised at any time that the data support."
+        sentences[0] += f" {marker} was not raised by the stated size at any time that the data support."
     sentences.append(_glucose_sentence(course))
     if course.lead.value is not None:
-        sentences.append(_lead_sentence(course.lead, marker))
+        sentences.append(_lead_sentence(course, marker))
     if course.n_refits:
         sentences.append(_refits_sentence(course))
     return [sentence for sentence in sentences if sentence]
@@ -259,17 +268,26 @@ def _minus(value: float | None) -> float | None:
 def _glucose_sentence(course: Course) -> str:
     if course.window.value is None or course.window_status == "none":
         return ""
+    length = in_years(course.window, course.n_refits)
+    doubt = "" if course.firm else " The interval does not exclude that there is no window."
     if course.window_status == "open_at_event":
-        return f"Their fitted glucose stayed normal to the event: {in_years(course.window)}."
+        return (
+            f"Their fitted glucose had not reached the cut-off by the event, a hidden window of {length}; the last "
+            f"year is extrapolated from the years before.{doubt}"
+        )
     least = "at least " if course.window_status == "at_least" else ""
-    return f"Their fitted glucose read normal for {least}{in_years(course.window)} from then on: the hidden window."
+    return f"Their fitted glucose read normal for {least}{length} from then on: the hidden window.{doubt}"
 
 
-def _lead_sentence(lead: Estimate, marker: str) -> str:
-    between = interval(lead.low, lead.high)
-    when = "before" if (lead.value or 0) >= 0 else "after"
-    words = f"By the same measure {marker} was raised {number(abs(lead.value or 0))} years {when} glucose itself"
-    return f"{words} (signed lead {number(lead.value)}{f', 95{NARROW}% interval {between}' if between else ''} years)."
+def _lead_sentence(course: Course, marker: str) -> str:
+    lead = course.lead.value or 0.0
+    when = "before" if lead >= 0 else "after"
+    least = "at least " if course.lead_censored else ""
+    between = _between(course.lead.low, course.lead.high, course.n_refits)
+    return (
+        f"By the same measure {marker} was raised {least}{number(abs(lead))} years {when} glucose itself, a signed "
+        f"lead of {number(lead)} years{between}."
+    )
 
 
 def certainty_sentences(facts: Facts) -> list[str]:

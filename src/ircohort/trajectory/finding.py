@@ -57,15 +57,19 @@ def follow(
     refits: Floats,
     person: Mapping[str, float],
     times: Floats,
+    spread: Floats,
     *,
     onset_sd: float,
     glucose: Predicted | None,
 ) -> Course:
-    """Evaluate the curves of both groups at ``times`` (k,), and find the onset of their difference."""
+    """Evaluate the curves of both groups at ``times`` (k,), and find the onset of their difference.
+
+    ``spread`` (k,) is the between-person SD of the comparison group.
+    """
     estimates = np.vstack([record.coefficients, refits])
     rows_of = {group: _design_rows(record, times, group, person) for group in (True, False)}
     cases, comparison = (estimates @ rows_of[group].T for group in (True, False))
-    difference = (cases - comparison) / between_person_sd(record, times)
+    difference = (cases - comparison) / spread
     natural = np.exp if outcome.log else np.asarray
     table = pl.concat(
         [

@@ -31,6 +31,7 @@ class _Modelled:
     outcome: Outcome
     fit: Fit
     times: Floats
+    spread: Floats
     standard_person: dict[str, float]
     earliest: int
     notes: tuple[str, ...]
@@ -79,7 +80,7 @@ def hidden_window(visits: Any, settings: ModelSettings | None = None, *, seed: i
     Source
     ------
     Backward time and comparison group: Tabak 2009, Lancet 373:2215, doi:10.1016/S0140-6736(09)60619-X, and Sagesaka
-    2018, J Endocr Soc 2:476, doi:10.1210/js.2017-00472. The hidden window itself is this project's definition.
+    2018, J Endocr Soc 2:476, doi:10.1210/js.2018-00071. The hidden window itself is this project's definition.
     """
     chosen = settings or ModelSettings()
     kind = kind_of(visits)
@@ -149,13 +150,22 @@ def _fit_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings)
     record = fit(_formula(outcome, terms, settings), complete)
     kept = tuple(name for name in covariates if name in terms)
     times = time_grid(complete, earliest, settings.grid_per_year)
-    between_person_sd(record, times)  # refuses here, where the outcome can still be left out
-    return _Modelled(outcome, record, times, _standard_person(complete, kept), earliest, (*notes, *more))
+    others = fit(_formula_of_comparison(outcome, kept, settings), complete.filter(~pl.col("progressor")))
+    spread = between_person_sd(others, times)
+    return _Modelled(outcome, record, times, spread, _standard_person(complete, kept), earliest, (*notes, *more))
 
 
 def _formula(outcome: Outcome, terms: tuple[str, ...], settings: ModelSettings) -> str:
-    time = f"cr(years_to_event, df={settings.spline_df})" if settings.spline_df > 1 else "years_to_event"
-    return f"{outcome.response} ~ " + " + ".join([f"{time} * progressor", *terms, _RANDOM])
+    return f"{outcome.response} ~ " + " + ".join([f"{_time(settings)} * progressor", *terms, _RANDOM])
+
+
+def _formula_of_comparison(outcome: Outcome, covariates: tuple[str, ...], settings: ModelSettings) -> str:
+    """Write the model of the comparison group alone, from which the SD between people is taken."""
+    return f"{outcome.response} ~ " + " + ".join([_time(settings), *covariates, _RANDOM])
+
+
+def _time(settings: ModelSettings) -> str:
+    return f"cr(years_to_event, df={settings.spline_df})" if settings.spline_df > 1 else "years_to_event"
 
 
 def _usable_covariates(rows: pl.DataFrame, outcome: Outcome) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -198,6 +208,7 @@ def _follow_all(
             refits[name][sound],
             model.standard_person,
             model.times,
+            model.spread,
             onset_sd=settings.onset_sd,
             glucose=None if glucose is None else (glucose.fit, refits[GLUCOSE][sound], glucose.standard_person),
         )
