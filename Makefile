@@ -29,7 +29,7 @@ types: $(VENV)/.dev  ## Check types.
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev  ## Run unit and property tests, doctests, README, notebooks; with branch coverage.
-	$(BIN)/pytest -n 2 --cov --cov-report=term
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
 
 figure: $(VENV)/.dev demo  ## Make the picture of the README anew.
 	cp results/demo/figures/hidden_window.png docs/hidden_window.png

@@ -244,6 +244,65 @@ def test_an_interrupted_run_exits_with_130_and_leaves_nothing(clinic, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [("run", "labs.csv", "-o", "-"), ("model", "labs.csv", "-o", "-")])
+def test_a_directory_does_not_go_to_standard_output(call, labs, monkeypatch, arguments):
+    monkeypatch.chdir(labs.parent)
+    assert call(*arguments)[0] == 2
+    assert [path.name for path in labs.parent.iterdir()] == ["labs.csv"]
+
+
+def test_an_input_is_never_written_to(call, labs):
+    before = labs.read_bytes()
+    for command in ("markers", "detect", "init", "report"):
+        code, _, err = call(command, labs, "-o", labs)
+        assert (code, "is an input" in err or "not written" in err) == (2, True)
+    assert labs.read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", "new/", "visits.xlsx", "visits.csv.gz"])
+def test_a_name_that_no_table_can_have_is_refused(call, labs, monkeypatch, out):
+    monkeypatch.chdir(labs.parent)
+    assert call("markers", labs, "-o", out)[0] == 2
+
+
+def test_the_working_directory_is_not_replaced(call, labs, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert call("run", labs, "-o", ".")[0] == 2
+
+
+def test_participants_and_windows_go_to_two_places(call, labs):
+    assert call("detect", labs, "-o", "-", "--windows", "-")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["markers", "check"])
+def test_standard_output_that_nobody_reads_exits_with_6(labs, command):
+    labs.write_text(ROWS + ROWS.split("\n", 1)[1] * 2000)
+    line = f"{sys.executable} -m ircohort {command} {labs} --quiet | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 6)  # 0 where all was written before the reader left
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_exits_with_6(labs):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ircohort", "markers", str(labs), "--quiet"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 6
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_write_leaves_nothing_behind(call, labs, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    assert call("markers", labs, "-o", tmp_path / "visits.csv")[0] == 6
+    assert [path.name for path in tmp_path.iterdir()] == ["labs.csv"]
+
+
 # --- the steps ----------------------------------------------------------------------------------------------------
 
 

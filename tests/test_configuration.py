@@ -1,5 +1,3 @@
-import tomllib
-
 import pytest
 
 from ircohort.configuration import Settings, draft, overlay, read_configuration, settings_from
@@ -123,9 +121,59 @@ def test_a_draft_is_a_configuration_once_its_questions_are_answered(tmp_path):
     path.write_text('id,date,glucose,insulin (pmol/L),odd "name"\na,2020-01-01,95,60,1\n')
     settings = settings_from({"tables": {"labs": {"files": [str(path)]}}})
     export = read_export(settings.labs)
-    text = draft(recognise(export, settings.columns), settings, settings.labs.files)
+    text = draft(recognise(export, settings.columns), settings, tmp_path)
     assert "# glucose = ?" in text
     answered = text.replace("# glucose = ?", 'glucose = "mg/dL"')
-    again = settings_from(tomllib.loads(answered))
+    (tmp_path / "cohort.toml").write_text(answered)
+    again = settings_from(read_configuration(tmp_path / "cohort.toml"))
     assert not recognise(read_export(again.labs), again.columns).questions
     assert again.columns.named["insulin"].header == "insulin (pmol/L)"
+
+
+def test_a_draft_keeps_what_was_said(tmp_path):
+    (tmp_path / "labs.csv").write_text("k,glucose (mg/dL),e,race\nv1,95,flu,x\n")
+    (tmp_path / "visits.csv").write_text("k,id,day\nv1,a,1\n")
+    said = {
+        "seed": 4,
+        "tables": {
+            "labs": {"files": [str(tmp_path / "labs.csv")], "missing": ["", "n.d."]},
+            "visits": {"files": [str(tmp_path / "visits.csv")], "key": "k"},
+        },
+        "columns": {"participant_id": "visits.id", "ill": {"column": "e", "yes": ["flu"]}, "keep": ["race"]},
+        "policy": {"insulin_factor": 6.945, "cut_offs": {"homa_ir_early": 2.5}},
+        "detect": {"flag_from": 0.9},
+    }
+    settings = settings_from(said)
+    export = read_export(settings.labs, settings.joined)
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "cohort.toml"
+    path.write_text(draft(recognise(export, settings.columns), settings, path.parent))
+    again = settings_from(read_configuration(path))
+    assert read_export(again.labs, again.joined).rows.equals(export.rows)
+    assert (again.policy, again.detect, again.seed) == (settings.policy, settings.detect, 4)
+    assert again.columns.named["ill"] == settings.columns.named["ill"]
+    assert again.columns.keep == ("race",)
+
+
+def test_a_time_named_above_replaces_another_kind_below():
+    merged = overlay({"columns": {"day": "d", "glucose": "g"}}, {"columns": {"visit_date": "date"}})
+    assert merged["columns"] == {"glucose": "g", "visit_date": "date"}
+
+
+def test_the_gate_on_glucose_follows_the_criteria_unless_it_is_stated():
+    assert settings_from({}).detect.glucose_cut_off_mg_dl == 100
+    who = settings_from({"policy": {"criteria": "who"}, "model": {"glucose_cut_off_mg_dl": 105}})
+    assert (who.detect.glucose_cut_off_mg_dl, who.model.glucose_cut_off_mg_dl) == (110, 105)
+    own = settings_from({"policy": {"cut_offs": {"ada_glucose_prediabetes": 95}}})
+    assert own.detect.glucose_cut_off_mg_dl == 95
+
+
+@pytest.mark.parametrize("said", [{"columns": "x"}, {"units": 5}, {"tables": {"labs": "x"}}])
+def test_what_should_be_a_table_of_keys_is_not_replaced_in_silence(said):
+    with pytest.raises(ConfigurationError):
+        settings_from(overlay(said, {"columns": {}, "units": {}, "tables": {"labs": {}}}))
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%d", "%Y", "day", "%"])
+def test_a_date_format_that_gives_no_day_is_refused(form):
+    assert "date_format" in refusal({"columns": {"date_format": form}})

@@ -179,3 +179,40 @@ def test_the_formulas_hold_for_any_plausible_values(glucose, insulin, tg, hdl, b
     assert found["mcauley"] == pytest.approx(math.exp(2.63 - 0.28 * math.log(insulin) - 0.31 * math.log(tg / 88.57)))
     if glucose > 63:
         assert found["homa_b_pct"] == pytest.approx(360 * insulin / (glucose - 63))
+
+
+def test_cut_offs_of_glycaemia_act_where_it_is_decided_here():
+    assert (
+        markers(visit(glucose_mg_dl=104.0), cut_offs={"ada_glucose_prediabetes": 110})["glycaemia"].item() == "normal"
+    )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [{"glycaemia": "Diabetes"}, {"participant_id": None}, {"glucose_mg_dl": "95"}],
+)
+def test_a_table_that_cannot_be_meant_is_refused(cells):
+    with pytest.raises(ColumnError):
+        markers(visit(**EXAMPLE).with_columns(pl.lit(value).alias(name) for name, value in cells.items()))
+
+
+def test_negative_and_nan_readings_give_no_marker():
+    assert only(**{**EXAMPLE, "glucose_mg_dl": -50.0})["homa_ir"] is None
+    assert only(**{**EXAMPLE, "glucose_mg_dl": float("nan")})["homa_ir"] is None
+
+
+def test_a_pandas_column_of_several_types_is_refused_without_showing_it():
+    table = pd.DataFrame({"participant_id": ["a", 7], "years": [0.0, 1.0], "glucose_mg_dl": [95.0, "SECRET"]})
+    with pytest.raises(ColumnError) as refusal:
+        markers(table)
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_what_is_no_table_is_refused():
+    for thing in (None, 5, [1], pl.LazyFrame({"a": [1]})):
+        with pytest.raises(UsageError, match="was given as"):
+            markers(thing)
+
+
+def test_bounds_without_their_other_end_are_no_interval():
+    assert "homa_ir_lower" not in markers(visit(**EXAMPLE, insulin_uiu_ml_lower=1.0)).columns

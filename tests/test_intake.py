@@ -23,10 +23,10 @@ def written(directory, content, name="labs.csv"):
 
 
 def test_every_cell_is_text_and_identifiers_stay_as_written(tmp_path):
-    frame = read_table(spec(written(tmp_path, TEXT))).frame
-    assert frame["id"].to_list() == ["001", "002"]
-    assert frame["glucose (mg/dL)"].to_list() == ["95", None]
-    assert frame["source_row"].to_list() == [2, 3]
+    table = read_table(spec(written(tmp_path, TEXT)))
+    assert table.frame["id"].to_list() == ["001", "002"]
+    assert table.frame["glucose (mg/dL)"].to_list() == ["95", None]
+    assert table.places["source_row"].to_list() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_every_cell_is_text_and_identifiers_stay_as_written(tmp_path):
     ids=["tabs", "semicolons", "crlf", "cr", "bom", "utf16", "gzip", "no last newline"],
 )
 def test_the_dialect_does_not_matter(tmp_path, name, content):
-    plain = read_table(spec(written(tmp_path, TEXT, "plain.csv"))).frame.drop("source_file")
-    assert read_table(spec(written(tmp_path, content, name))).frame.drop("source_file").equals(plain)
+    plain = read_table(spec(written(tmp_path, TEXT, "plain.csv"))).frame
+    assert read_table(spec(written(tmp_path, content, name))).frame.equals(plain)
 
 
 def test_a_zip_of_one_file_and_a_parquet_file_are_read(tmp_path):
@@ -54,15 +54,15 @@ def test_a_zip_of_one_file_and_a_parquet_file_are_read(tmp_path):
         archive.writestr("labs.csv", TEXT)
     assert read_table(spec(written(tmp_path, buffer.getvalue(), "labs.zip"))).frame.height == 2
     pl.DataFrame({"id": ["001"], "glucose": [95.5]}).write_parquet(tmp_path / "labs.parquet")
-    row = read_table(spec(tmp_path / "labs.parquet")).frame.row(0, named=True)
-    assert (row["source_row"], row["id"], row["glucose"]) == (1, "001", "95.5")
+    table = read_table(spec(tmp_path / "labs.parquet"))
+    assert (table.places["source_row"][0], table.frame.row(0)) == (1, ("001", "95.5"))
 
 
 def test_lines_are_counted_through_empty_lines_and_quoted_line_breaks(tmp_path):
     text = '\n\nid,note\n1,"two\nlines"\n\n2,plain\n'
-    frame = read_table(spec(written(tmp_path, text))).frame
-    assert frame["source_row"].to_list() == [4, 7]
-    assert frame["note"][0] == "two\nlines"
+    table = read_table(spec(written(tmp_path, text)))
+    assert table.places["source_row"].to_list() == [4, 7]
+    assert table.frame["note"][0] == "two\nlines"
 
 
 def test_a_row_with_too_many_or_too_few_cells_is_kept_apart_with_its_line(tmp_path):
@@ -82,9 +82,9 @@ def test_a_directory_and_a_glob_are_read_in_order_of_name(tmp_path):
     for name, person in (("b.csv", "2"), ("a.csv", "1"), ("notes.md", "9")):
         written(tmp_path, f"id,glucose\n{person},95\n", name)
     for given in (tmp_path, tmp_path / "*.csv"):
-        frame = read_table(spec(given)).frame
-        assert frame["id"].to_list() == ["1", "2"]
-        assert frame["source_file"].to_list() == ["a.csv", "b.csv"]
+        table = read_table(spec(given))
+        assert table.frame["id"].to_list() == ["1", "2"]
+        assert table.places["source_file"].to_list() == ["a.csv", "b.csv"]
 
 
 def test_files_of_one_table_share_their_columns(tmp_path):
@@ -148,10 +148,10 @@ def joined(tmp_path, visits, labs="key,glucose\nv1,95\nv2,96\nv9,97\n", **said):
 
 
 def test_rows_without_a_partner_are_kept_with_nulls(tmp_path):
-    rows = joined(tmp_path, "key,person\nv2,b\nv1,a\nv3,c\n").rows
-    assert rows["key"].to_list() == ["v1", "v2", "v9"]
-    assert rows["visits.person"].to_list() == ["a", "b", None]
-    assert rows["visits.#"].to_list() == [1, 0, None]
+    export = joined(tmp_path, "key,person\nv2,b\nv1,a\nv3,c\n")
+    assert export.rows["key"].to_list() == ["v1", "v2", "v9"]
+    assert export.rows["visits.person"].to_list() == ["a", "b", None]
+    assert export.positions["visits"].to_list() == [1, 0, None]
 
 
 def test_a_key_that_is_not_unique_is_refused_with_its_lines(tmp_path):
@@ -170,3 +170,55 @@ def test_a_key_column_that_is_not_there_is_refused(tmp_path):
 def test_null_keys_do_not_join_each_other(tmp_path):
     rows = joined(tmp_path, "key,person\n,nobody\nv1,a\n", labs="key,glucose\n,95\nv1,96\n").rows
     assert rows["visits.person"].to_list() == [None, "a"]
+
+
+def test_joined_tables_may_be_listed_in_any_order(tmp_path):
+    labs = spec(written(tmp_path, "key,glucose\nv1,95\n"))
+    visits = TableSpec("visits", (str(written(tmp_path, "key,person\nv1,a\n", "v.csv")),), key="key")
+    people = TableSpec("people", (str(written(tmp_path, "id,sex\na,f\n", "p.csv")),), key="id", via="visits.person")
+    for order in ((visits, people), (people, visits)):
+        assert read_export(labs, order).rows["people.sex"].to_list() == ["f"]
+
+
+def test_files_of_one_name_in_two_directories_are_told_apart(tmp_path):
+    for place in ("x", "y"):
+        (tmp_path / place).mkdir()
+    labs = spec(written(tmp_path / "x", "key,glucose\nv1,95\n"))
+    visits = TableSpec("visits", (str(written(tmp_path / "y", "key,person\nv1,a\n")),), key="key")
+    assert [file.name for file in read_export(labs, [visits]).files] == ["x/labs.csv", "y/labs.csv"]
+
+
+def test_a_file_that_is_named_twice_is_refused(tmp_path):
+    path = written(tmp_path, TEXT)
+    for given in ((path, path), (path, tmp_path / "*.csv")):
+        with pytest.raises(UsageError, match="named twice"):
+            read_table(spec(*given))
+
+
+def test_a_first_line_that_holds_data_is_refused_without_showing_it(tmp_path):
+    with pytest.raises(ColumnError, match="holds data, not column names") as refusal:
+        read_table(spec(written(tmp_path, "SECRET,2020-01-01,95.5\nb,2020-01-01,96.5\n")))
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_a_header_of_any_name_is_only_a_header(tmp_path):
+    names = ["source_file", "source_row", "row", "visit", "outcome", "our:sex", "#", "table", "at"]
+    table = read_table(spec(written(tmp_path, ",".join(names) + "\n" + ",".join("123456789") + "\n")))
+    assert table.frame.row(0) == tuple("123456789")
+
+
+def test_a_joined_column_does_not_take_the_place_of_a_laboratory_column(tmp_path):
+    with pytest.raises(ColumnError, match=r"visits\.person"):
+        joined(tmp_path, "key,person\nv1,a\n", labs="key,visits.person\nv1,z\n")
+
+
+@pytest.mark.parametrize("said", [{"delimiter": ";;"}, {"encoding": "undefined"}, {"encoding": "a\0"}])
+def test_a_dialect_that_cannot_be_is_refused(tmp_path, said):
+    with pytest.raises(ConfigurationError):
+        read_table(spec(written(tmp_path, TEXT), **said))
+
+
+def test_times_of_a_parquet_file_are_written_as_dates_are(tmp_path):
+    moment = pl.Series("date", ["2020-01-31T08:30:00"]).str.to_datetime()
+    pl.DataFrame({"date": moment, "spent": pl.Series([5], dtype=pl.Duration)}).write_parquet(tmp_path / "a.parquet")
+    assert read_table(spec(tmp_path / "a.parquet")).frame.row(0) == ("2020-01-31T08:30:00", "5")

@@ -280,6 +280,81 @@ def test_kept_columns_follow_last(cohort):
     assert result.visits.columns[-1] == "centre_note"
 
 
+@pytest.mark.parametrize("name", ["visit", "row", "outcome", "rule", "our:sex", "source_file", "value", "#order"])
+def test_a_column_of_any_name_changes_nothing(cohort, name):
+    plain = cohort("id,date,glucose\na,2020-01-01,95\nb,2020-01-01,96\n")
+    other = cohort(f"id,date,glucose,{name}\na,2020-01-01,95,1\nb,2020-01-01,96,1\n")
+    assert other.visits.equals(plain.visits)
+
+
+@pytest.mark.parametrize("kept", [("age",), ("years",), ("homa_ir",), ("x", "people.x"), ("glucose_mg_dl_lower",)])
+def test_a_kept_column_whose_name_is_taken_is_refused(cohort, kept):
+    text = "id,date,glucose,x,age,years,homa_ir,glucose_mg_dl_lower\na,2020-01-01,95,1,50,0,2,3\n"
+    said = Columns(named={"visit_date": Choice("date"), "participant_id": Choice("id")}, keep=kept, units=UNITS)
+    with pytest.raises(ColumnError, match="cannot be kept"):
+        cohort(text, said, people=("pid,x\na,2\n", "pid", "id"))
+
+
+def test_an_age_by_birth_is_not_counted_forward_twice(cohort):
+    said = Columns(named={"participant_id": Choice("id")}, units=UNITS)
+    people = ("pid,age,birth_date\na,,1980-01-01\nb,30,\n", "pid", "id")
+    text = "id,date,glucose\na,2020-01-01,95\na,2022-01-01,95\nb,2020-01-01,95\nb,2021-01-01,95\n"
+    result = cohort(text, said, people=people)
+    assert result.visits["age"].to_list() == pytest.approx([40, 42, 30, 31], abs=0.01)
+
+
+def test_a_table_of_persons_is_known_by_its_own_key_too(cohort):
+    said = Columns(named={"participant_id": Choice("people.pid")}, units=UNITS)
+    result = cohort("id,date,glucose\na,2020-01-01,95\na,2022-01-01,95\n", said, people=PEOPLE)
+    assert result.visits["age"].to_list() == pytest.approx([40, 42], abs=0.01)
+
+
+@pytest.mark.parametrize("year", ["2045", "1", "soon"])
+def test_a_birth_that_nobody_has_is_rejected(cohort, year):
+    result = cohort(f"id,date,birth_year,glucose\na,2020-01-01,{year},95\n")
+    assert only(result)["age"] is None
+    assert result.rejected.select("column", "raw_value", "rule").rows() == [("birth_year", year, "unreadable_context")]
+
+
+def test_what_the_user_says_of_sex_beats_the_built_in_words(cohort):
+    said = Columns(named={"sex": Choice("G", {"female": ("M",)})}, units=UNITS)
+    assert only(cohort("id,date,G,glucose\na,2020-01-01,M,95\n", said))["sex"] == "female"
+
+
+def test_the_words_for_no_may_be_listed_alone(cohort):
+    said = Columns(named={"fasting": Choice("F", {"no": ("nf",)})}, units=UNITS)
+    result = cohort("id,date,F,glucose,hdl\na,2020-01-01,nf,95,50\na,2021-01-01,8h,96,50\n", said)
+    assert result.visits.select("fasting", "glucose_mg_dl").rows() == [(False, None), (True, 96.0)]
+
+
+def test_a_constant_measurement_does_not_overwrite_what_was_measured(cohort):
+    text = "id,date,glucose,bmi\na,2020-01-01,95,25\na,2021-01-01,95,30\na,2022-01-01,95,\n"
+    result = cohort(text, Columns(units=UNITS, constant=("bmi",)))
+    assert result.visits["bmi"].to_list() == [25.0, 30.0, 25.0]
+
+
+def test_a_bad_cell_of_a_joined_table_is_listed_once_where_it_stands(cohort):
+    said = Columns(named={"participant_id": Choice("id")}, units=UNITS)
+    text = "id,date,glucose\na,2020-01-01,95\na,2021-01-01,95\n"
+    result = cohort(text, said, people=("pid,sex\nz,f\na,?\n", "pid", "id"))
+    assert result.rejected.select("source_file", "source_row", "column", "raw_value").rows() == [
+        ("people.csv", 3, "people.sex", "?")
+    ]
+    assert result.ledger.rules["rejected"] == {"unreadable_context": 1}
+    assert any("Rejected, 1 of them" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31"])
+def test_a_date_that_cannot_be_is_rejected(cohort, text):
+    assert cohort(f"id,date,glucose\na,2020-01-01,95\na,{text},96\n").rejected["raw_value"].to_list() == [text]
+
+
+def test_a_time_may_be_part_of_the_stated_form(cohort):
+    said = Columns(units=UNITS, date_format="%Y-%m-%d %H:%M")
+    result = cohort("id,date,glucose\na,2020-01-01 08:00,95\na,bad,96\n", said)
+    assert result.rejected["rule"].to_list() == ["unreadable_date"]
+
+
 # --- duplicates -------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +404,21 @@ def test_a_long_table_states_units_per_row(cohort):
     assert result.ledger.not_read == {"Ferritin": 1}
     assert result.ledger.rows["labs.csv"]["not_asked_for"] == 1
     assert result.rejected["rule"].to_list() == ["unknown_unit"]
+
+
+def test_a_test_may_state_its_unit_or_be_named_by_the_user(cohort):
+    said = Columns(
+        named={"insulin": Choice("INS-7")}, units={"insulin": "pmol/L"}, long={"test": "test", "value": "value"}
+    )
+    text = "id,date,test,value\na,2020-01-01,Glucose (mg/dL),95\na,2020-01-01,INS-7,60\na,2020-01-01,BMI,25\n"
+    row = only(cohort(text, said))
+    assert (row["glucose_mg_dl"], row["insulin_uiu_ml"], row["bmi"]) == (95.0, 10.0, 25.0)
+
+
+def test_a_role_of_a_long_table_that_is_not_there_is_refused(cohort):
+    said = Columns(long={"test": "test", "value": "value", "unit": "UNTI"})
+    with pytest.raises(ColumnError, match="no column for its unit"):
+        cohort("id,date,test,value,unit\na,2020-01-01,glucose,95,mg/dL\n", said)
 
 
 def test_a_long_table_without_units_is_asked_for_them(cohort):

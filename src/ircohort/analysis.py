@@ -51,8 +51,17 @@ class Analysis:
     versions: Mapping[str, str]
 
 
-def settings_of(config: Any = None, options: Mapping[str, Any] | None = None) -> Settings:
-    """Build settings from a configuration file (or a dictionary of the same shape), with options laid over it.
+def settings_of(
+    config: Any = None, options: Mapping[str, Any] | None = None, usual: Mapping[str, Any] | None = None
+) -> Settings:
+    """Build settings from a configuration file (or a dictionary of the same shape).
+
+    ``options`` are laid over it; it is laid over what is ``usual``.
+
+    Raises
+    ------
+    UsageError
+        If ``config`` is none of these.
 
     Examples
     --------
@@ -61,8 +70,13 @@ def settings_of(config: Any = None, options: Mapping[str, Any] | None = None) ->
     """
     if isinstance(config, Settings):
         return config
-    said = dict(config) if isinstance(config, Mapping) else read_configuration(config) if config else {}
-    return settings_from(overlay(said, options or {}))
+    if not isinstance(config, Mapping | str | PathLike | None):
+        raise UsageError(
+            f"A configuration was given as {type(config).__name__}.",
+            expected="A path, a dictionary of the same shape, or Settings is expected.",
+        )
+    said = config if isinstance(config, Mapping) else read_configuration(config) if config else {}
+    return settings_from(overlay(overlay(usual or {}, said), options or {}))
 
 
 def read_inputs(inputs: Any, settings: Settings) -> Export:
@@ -74,6 +88,11 @@ def read_inputs(inputs: Any, settings: Settings) -> Export:
         If no file is named, or one is not there.
     """
     listed = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    if not isinstance(listed, list | tuple) or not all(isinstance(given, str | PathLike) for given in listed):
+        raise UsageError(
+            f"The inputs were given as {type(inputs).__name__}.",
+            expected="A path or a list of paths is expected; a data frame goes to ircohort.markers.",
+        )
     files = tuple(str(given) for given in listed)
     labs = replace(settings.labs, files=files) if files else settings.labs
     if not labs.files:

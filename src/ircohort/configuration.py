@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -13,11 +15,11 @@ from typing import Any, TypeVar
 from ircohort.detection import DetectSettings
 from ircohort.errors import ConfigurationError, UsageError
 from ircohort.export import TableSpec
-from ircohort.glycaemia import CRITERIA, CUT_OFFS
+from ircohort.glycaemia import CRITERIA, CUT_OFFS, cut_off
 from ircohort.intake import STANDARD_INPUT
 from ircohort.normalisation import Choice, Columns, Policy, Recognition
-from ircohort.normalisation.columns import NAMES
-from ircohort.normalisation.readings import CENSORED, DUPLICATES
+from ircohort.normalisation.columns import CONSTANTS, NAMES, TIMES, Recognised
+from ircohort.normalisation.readings import CENSORED, DUPLICATES, is_date_format
 from ircohort.trajectory import ModelSettings
 from ircohort.units import ANALYTES, INSULIN_FACTORS, conversion
 
@@ -64,7 +66,7 @@ class Settings:
         }
 
 
-def read_configuration(path: str | Path) -> Section:
+def read_configuration(path: str | os.PathLike[str]) -> Section:
     """Read a TOML configuration; its paths become relative to where it is used from.
 
     Raises
@@ -81,14 +83,15 @@ def read_configuration(path: str | Path) -> Section:
         raise UsageError(f"There is no configuration {path}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"The configuration {file.name} cannot be read: {error}.") from error
-    if said.get("config") != VERSION:
+    if said.get("config") != VERSION or said["config"] is True:
         raise ConfigurationError(
             f"The configuration {file.name} does not say of which version it is.",
             next_step=f"Write config = {VERSION} on its first line.",
         )
     for table in _section(said, "tables").values():
-        if isinstance(table, dict) and isinstance(table.get("files"), list):
-            table["files"] = [_beside(file, given) for given in table["files"]]
+        if isinstance(table, dict) and isinstance(table.get("files"), list | str):
+            listed = [table["files"]] if isinstance(table["files"], str) else table["files"]
+            table["files"] = [_beside(file, given) for given in listed]
     return said
 
 
@@ -98,8 +101,15 @@ def _beside(configuration: Path, given: Any) -> Any:
     return str(configuration.parent / given)
 
 
-def overlay(below: Section, above: Mapping[str, Any]) -> Section:
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> Section:
     """Lay one configuration over another: what stands above wins, key by key.
+
+    A time column named above replaces one of another kind named below.
+
+    Raises
+    ------
+    ConfigurationError
+        If a table of keys in the one is something else in the other.
 
     Examples
     --------
@@ -107,9 +117,13 @@ def overlay(below: Section, above: Mapping[str, Any]) -> Section:
     {'units': {'glucose': 'mg/dL', 'insulin': 'pmol/L'}, 'seed': 1}
     """
     merged = dict(below)
+    if any(name in above for name in TIMES):
+        merged = {key: value for key, value in merged.items() if key not in TIMES}
     for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = overlay(merged[key], value) if both else value
+        if isinstance(value, Mapping):
+            _expect(isinstance(merged.get(key, {}), Mapping), f"[{key}]", "a table of keys")
+            value = overlay(merged.get(key, {}), value)
+        merged[key] = value
     return merged
 
 
@@ -126,13 +140,15 @@ def settings_from(said: Mapping[str, Any]) -> Settings:
     specs = {name: _table(name, _section(tables, name, "tables.")) for name in tables}
     seed = said.get("seed", 0)
     _expect(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", "a whole number from 0")
+    policy = _policy(_section(said, "policy"))
+    gate = {"glucose_cut_off_mg_dl": cut_off(f"{policy.criteria}_glucose_prediabetes", policy.cut_offs)}
     return Settings(
         labs=specs.pop(LABS, TableSpec(LABS)),
         joined=tuple(specs.values()),
         columns=_columns(said),
-        policy=_policy(_section(said, "policy")),
-        detect=_record(DetectSettings, _section(said, "detect"), "detect"),
-        model=_record(ModelSettings, _section(said, "model"), "model"),
+        policy=policy,
+        detect=_record(DetectSettings, gate | _section(said, "detect"), "detect"),
+        model=_record(ModelSettings, gate | _section(said, "model"), "model"),
         report=_record(ReportSettings, _section(said, "report"), "report"),
         seed=seed,
     )
@@ -197,13 +213,15 @@ def _columns(said: Mapping[str, Any]) -> Columns:
         conversion(analyte, _text(unit, f"[units] {analyte}"))
     constant = _texts(section.get("constant", ()), "[columns] constant")
     for name in constant:
-        _expect(name in ANALYTES, "[columns] constant", f"one of {', '.join(ANALYTES)}")
+        _expect(name in CONSTANTS, "[columns] constant", f"one of {', '.join(CONSTANTS)}")
+    date_format = _text(section.get("date_format", "%Y-%m-%d"), "[columns] date_format")
+    _expect(is_date_format(date_format), "[columns] date_format", "a form with day, month and year, as %d/%m/%Y")
     return Columns(
         named={name: _choice(name, section[name]) for name in NAMES if name in section},
         keep=_texts(section.get("keep", ()), "[columns] keep"),
         constant=constant,
         units=units,
-        date_format=_text(section.get("date_format", "%Y-%m-%d"), "[columns] date_format"),
+        date_format=date_format,
         long={key: _text(value, f"[long] {key}") for key, value in long.items()},
     )
 
@@ -264,29 +282,74 @@ def _like(value: Any, default: Any, key: str) -> Any:
     return value
 
 
-def draft(recognition: Recognition, settings: Settings, inputs: Iterable[str]) -> str:
-    """Write a configuration for review: what was recognised, and a line for each open question."""
-    files = ", ".join(_quoted(given) for given in inputs)
-    lines = [f"config = {VERSION}", "", "[tables.labs]", f"files = [{files}]", ""]
-    for spec in settings.joined:
-        joined = ", ".join(_quoted(given) for given in spec.files)
-        via = [f"via = {_quoted(spec.via)}"] if spec.via else []
-        lines += [f"[tables.{spec.name}]", f"files = [{joined}]", f"key = {_quoted(spec.key)}", *via, ""]
-    lines += ["[columns]", *(f"{column.name} = {_quoted(column.header)}" for column in recognition.columns), ""]
-    lines += ["[units]"]
-    for column in recognition.analytes:
-        known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)
-        lines.append(
-            f"{column.name} = {_quoted(column.unit)}  # {column.unit_from}"
-            if column.unit
-            else f"# {column.name} = ?  # not stated; read are: {known}"
-        )
+def draft(recognition: Recognition, settings: Settings, beside: Path) -> str:
+    """Write a configuration for review: what was recognised, what was said, and a line for each open question.
+
+    Parameters
+    ----------
+    recognition
+        What is known of the columns.
+    settings
+        What was said; whatever differs from the defaults is written down.
+    beside
+        The directory of the configuration, to which its paths are relative.
+    """
+    lines = [f"config = {VERSION}"]
+    if settings.seed:
+        lines.append(f"seed = {settings.seed}")
+    for spec in (settings.labs, *settings.joined):
+        values = _differing(spec, TableSpec(spec.name))
+        values["files"] = [_relative(given, beside) for given in spec.files]
+        lines += ["", f"[tables.{spec.name}]", *_lines(values)]
+    columns = {column.name: _said_of(column) for column in recognition.columns}
+    plain = {name: getattr(settings.columns, name) for name in ("keep", "constant", "date_format")}
+    defaults = Columns()
+    columns |= {name: value for name, value in plain.items() if value != getattr(defaults, name)}
+    lines += ["", "[columns]", *_lines(columns), "", "[units]"]
+    lines += [_unit_line(column) for column in recognition.analytes]
+    sections = {
+        "long": dict(settings.columns.long),
+        "policy": _differing(settings.policy, Policy()),
+        "detect": _differing(settings.detect, DetectSettings()),
+        "model": _differing(settings.model, ModelSettings()),
+        "report": _differing(settings.report, ReportSettings()),
+    }
+    for name, values in sections.items():
+        lines += ["", f"[{name}]", *_lines(values)] if values else []
     if recognition.questions:
         lines += ["", "# Open questions: ircohort reads nothing until they are answered above."]
         lines += [f"# {line}" for question in recognition.questions for line in (*str(question).splitlines(), "")]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _differing(record: Any, default: Any) -> Section:
+    pairs = {entry.name: (getattr(record, entry.name), getattr(default, entry.name)) for entry in fields(record)}
+    return {name: said for name, (said, usual) in pairs.items() if said != usual}
+
+
+def _relative(given: str, beside: Path) -> str:
+    return given if given == STANDARD_INPUT else Path(os.path.relpath(given, beside)).as_posix()
+
+
+def _said_of(column: Recognised) -> Any:
+    return {"column": column.header, **column.values} if column.values else column.header
+
+
+def _unit_line(column: Recognised) -> str:
+    if column.unit:
+        return f"{column.name} = {_toml(column.unit)}  # {column.unit_from}"
+    known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)
+    return f"# {column.name} = ?  # not stated; read are: {known}"
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in values.items()]
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML; its basic strings are those of JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(_lines(value)) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value)

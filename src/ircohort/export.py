@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -52,30 +53,35 @@ class Malformed:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as text: ``frame`` has ``source_file``, ``source_row`` and the headers; a missing cell is null."""
+    """A table as text, a missing cell null.
+
+    ``frame`` has the columns of the file; ``places``, row by row, ``source_file`` and ``source_row``.
+    """
 
     spec: TableSpec
     frame: pl.DataFrame
+    places: pl.DataFrame
     files: tuple[FileRead, ...]
     malformed: tuple[Malformed, ...] = ()
 
     @property
     def headers(self) -> tuple[str, ...]:
         """The headers of the file, in their order."""
-        return tuple(name for name in self.frame.columns if name not in (SOURCE_FILE, SOURCE_ROW))
+        return tuple(self.frame.columns)
 
 
 @dataclass(frozen=True)
 class Export:
     """Laboratory rows with what was joined to them.
 
-    ``rows`` holds ``source_file``, ``source_row``, the laboratory headers, and for each joined table its headers as
-    ``table.Header`` and ``table.#`` (the position of the row in that table, null where none fits).
+    ``rows`` holds the laboratory columns, and those of joined tables as ``table.Header``; ``positions``, for each
+    joined table, the row of it that each laboratory row led to (null where none fits).
     """
 
     labs: RawTable
-    joined: dict[str, RawTable] = field(default_factory=dict)
-    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    joined: Mapping[str, RawTable]
+    rows: pl.DataFrame
+    positions: Mapping[str, pl.Series]
 
     @property
     def files(self) -> tuple[FileRead, ...]:

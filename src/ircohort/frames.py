@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from ircohort.errors import UsageError
+from ircohort.errors import ColumnError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,12 @@ def to_polars(frame: Any) -> pl.DataFrame:
     >>> to_polars(pd.DataFrame({"glucose_mg_dl": [95.0, None]}))["glucose_mg_dl"].null_count()
     1
     """
-    if isinstance(frame, pl.DataFrame):
-        return frame
+    polars = frame if isinstance(frame, pl.DataFrame) else _from_other(frame)
+    floats = [name for name, dtype in polars.schema.items() if dtype.is_float()]
+    return polars.with_columns(pl.col(floats).fill_nan(None)) if floats else polars
+
+
+def _from_other(frame: Any) -> pl.DataFrame:
     try:
         native = nw.from_native(frame, eager_only=True)
     except TypeError as error:
@@ -37,9 +41,15 @@ def to_polars(frame: Any) -> pl.DataFrame:
             f"A table was given as {type(frame).__name__}.",
             expected="A pandas or polars data frame is expected (a polars LazyFrame must be collected first).",
         ) from error
-    polars: pl.DataFrame = native.to_polars()
-    floats = [name for name, dtype in polars.schema.items() if dtype.is_float()]
-    return polars.with_columns(pl.col(floats).fill_nan(None)) if floats else polars
+    try:
+        polars: pl.DataFrame = native.to_polars()
+    except (TypeError, ValueError, nw.exceptions.NarwhalsError, pl.exceptions.PolarsError):
+        # The messages of the libraries quote cells; this one does not.
+        raise ColumnError(
+            "A column of the table holds values of several types, or two columns have one name.",
+            next_step="Convert each column to one type first.",
+        ) from None
+    return polars
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:

@@ -13,9 +13,10 @@ from typing import Any
 
 import polars as pl
 
+from ircohort.errors import ColumnError
 from ircohort.frames import kind_of, to_polars
 from ircohort.glycaemia import cut_off, with_glycaemia
-from ircohort.schema import VISITS, require
+from ircohort.schema import GLYCAEMIA, VISITS, require
 from ircohort.units import ANALYTES
 
 GLUCOSE, INSULIN, TG, HDL, BMI = "glucose_mg_dl", "insulin_uiu_ml", "triglycerides_mg_dl", "hdl_mg_dl", "bmi"
@@ -211,14 +212,22 @@ def markers(
     """
     table = require(to_polars(visits), VISITS)
     if "glycaemia" not in table.columns:
-        table = with_glycaemia(table)
+        table = with_glycaemia(table, overrides=cut_offs)
+    unknown = set(table["glycaemia"].drop_nulls()) - set(GLYCAEMIA)
+    if unknown:
+        raise ColumnError("The column glycaemia holds other words than its own.", expected=f"Its words: {GLYCAEMIA}.")
     inputs = {name for marker in MARKERS.values() for name in marker.needs}
     absent = sorted(inputs - set(table.columns))
     computed = table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
-    computed = computed.with_columns(_finite(marker.formula()).alias(name) for name, marker in MARKERS.items())
+    computed = computed.with_columns(_finite(marker.formula(_possible)).alias(name) for name, marker in MARKERS.items())
     computed = computed.with_columns(bound for marker in MARKERS.values() for bound in _interval(marker, computed))
     limit = cut_off(compensated_from, cut_offs)
     return kind_of(visits)(computed.with_columns(_state(limit).alias("state")).drop(absent))
+
+
+def _possible(name: str) -> pl.Expr:
+    """Read an input; nothing that is measured here can be negative."""
+    return pl.when(pl.col(name) >= 0.0).then(pl.col(name))
 
 
 def _finite(value: pl.Expr) -> pl.Expr:
@@ -227,7 +236,11 @@ def _finite(value: pl.Expr) -> pl.Expr:
 
 def _interval(marker: Marker, table: pl.DataFrame) -> list[pl.Expr]:
     """Carry censored inputs through a marker that rises or falls with each of them."""
-    censored = [name for name in (*marker.rises_with, *marker.falls_with) if f"{name}_lower" in table.columns]
+    censored = [
+        name
+        for name in (*marker.rises_with, *marker.falls_with)
+        if {f"{name}_lower", f"{name}_upper"} <= set(table.columns)
+    ]
     if not censored:
         return []
     known = pl.any_horizontal(pl.col(f"{name}{end}").is_not_null() for name in censored for end in ("_lower", "_upper"))

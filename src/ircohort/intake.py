@@ -12,9 +12,11 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import polars as pl
@@ -26,6 +28,9 @@ DELIMITERS = (",", "\t", ";", "|")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 STANDARD_INPUT = "-"
+
+_PLACES = pl.Schema({SOURCE_FILE: pl.String(), SOURCE_ROW: pl.Int64()})
+_DATA = re.compile(r"\d{4}-\d\d-\d\d.*|[+-]?\d*\.\d+|[<>]\s*\d.*")
 
 
 def read_export(labs: TableSpec, joined: Sequence[TableSpec] = ()) -> Export:
@@ -47,19 +52,24 @@ def read_export(labs: TableSpec, joined: Sequence[TableSpec] = ()) -> Export:
     RefusedError
         If headers repeat or differ between files, or a key is missing or not unique.
     """
-    table = read_table(labs)
-    others = {spec.name: read_table(spec) for spec in joined}
-    rows = table.frame
-    for name, other in others.items():
-        rows = _join(rows, other, name)
-    return Export(table, others, rows)
+    paths = {spec.name: list(_paths(spec)) for spec in (labs, *joined)}
+    names = _short_names([path for listed in paths.values() for path in listed])
+    tables = {spec.name: _read_table(spec, paths[spec.name], names) for spec in (labs, *joined)}
+    table = tables.pop(labs.name)
+    rows, positions = table.frame, {}
+    for name in _in_order_of_keys(tables, rows.columns):
+        rows, positions[name] = _join(rows, tables[name])
+    return Export(table, tables, rows, positions)
 
 
 def read_table(spec: TableSpec) -> RawTable:
     """Read all files of one table, which must share one header."""
     paths = list(_paths(spec))
-    names = _short_names(paths)
-    parts = [_read_file(path, name, spec) for path, name in zip(paths, names, strict=True)]
+    return _read_table(spec, paths, _short_names(paths))
+
+
+def _read_table(spec: TableSpec, paths: Sequence[str], names: Mapping[str, str]) -> RawTable:
+    parts = [_read_file(path, names[path], spec) for path in paths]
     first = parts[0]
     for other in parts[1:]:
         if set(other.headers) != set(first.headers):
@@ -68,10 +78,10 @@ def read_table(spec: TableSpec) -> RawTable:
                 expected="All files of one table have the same shape.",
                 next_step="Run them apart, or name a second kind of table with --table NAME=FILE --key NAME=COLUMN.",
             )
-    frame = pl.concat([part.frame.select(first.frame.columns) for part in parts])
     return RawTable(
         spec,
-        frame,
+        pl.concat([part.frame.select(first.frame.columns) for part in parts]),
+        pl.concat([part.places for part in parts]),
         tuple(file for part in parts for file in part.files),
         tuple(row for part in parts for row in part.malformed),
     )
@@ -95,7 +105,8 @@ def _expand(given: str) -> list[str]:
     if given == STANDARD_INPUT or path.is_file():
         return [given]
     if path.is_dir():
-        return sorted(str(entry) for entry in path.iterdir() if entry.is_file() and _format(entry.name) in SUFFIXES)
+        visible = [entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+        return sorted(str(entry) for entry in visible if _format(entry.name) in SUFFIXES)
     return sorted(entry for entry in glob.glob(given) if Path(entry).is_file())
 
 
@@ -107,14 +118,18 @@ def _format(name: str) -> str:
     return ".csv" if path.suffix.lower() == ".zip" else path.suffix.lower()
 
 
-def _short_names(paths: Sequence[str]) -> list[str]:
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
     """Name files by what tells them apart, so that results do not depend on where they lie."""
+    whole = {path: path if path == STANDARD_INPUT else os.path.realpath(path) for path in paths}
+    if len(set(whole.values())) < len(paths):
+        twice = next(path for path in paths if [whole[other] for other in paths].count(whole[path]) > 1)
+        raise UsageError(f"{twice} is named twice.", next_step="Name each file once; a glob may name it already.")
     real = [PurePath(os.path.abspath(path)) for path in paths if path != STANDARD_INPUT]
     root = os.path.commonpath([path.parent for path in real]) if real else ""
-    return [
-        "<stdin>" if path == STANDARD_INPUT else PurePath(os.path.relpath(os.path.abspath(path), root)).as_posix()
+    return {
+        path: "<stdin>" if path == STANDARD_INPUT else PurePath(os.path.relpath(path, root or None)).as_posix()
         for path in paths
-    ]
+    }
 
 
 def _read_file(path: str, name: str, spec: TableSpec) -> RawTable:
@@ -136,10 +151,9 @@ def _read_file(path: str, name: str, spec: TableSpec) -> RawTable:
             next_step="Save the table as CSV.",
         )
     frame = _text_frame(columns, spec.missing)
-    numbers = pl.Series(SOURCE_ROW, lines, dtype=pl.Int64)
-    frame = frame.select(pl.lit(name).alias(SOURCE_FILE), numbers, pl.all())
+    places = pl.DataFrame({SOURCE_FILE: [name] * frame.height, SOURCE_ROW: lines}, schema=_PLACES)
     read = FileRead(name, path, hashlib.sha256(content).hexdigest(), frame.height + len(malformed))
-    return RawTable(spec, frame, (read,), malformed)
+    return RawTable(spec, frame, places, (read,), malformed)
 
 
 def _unpack(content: bytes, path: str) -> bytes:
@@ -153,7 +167,7 @@ def _unpack(content: bytes, path: str) -> bytes:
                 if len(members) != 1:
                     raise UsageError(f"{path} holds {len(members)} files.", expected="A zip of one file is read.")
                 return archive.read(members[0])
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise FileError(
             f"{path} could not be unpacked.", next_step="Unpack it first, and look whether it is whole."
         ) from error
@@ -164,14 +178,14 @@ def _decode(content: bytes, name: str, spec: TableSpec) -> str:
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     encoding = spec.encoding or next((codec for mark, codec in marks.items() if content.startswith(mark)), "utf-8")
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise FileError(
             f"{name} is not {encoding} (line {line}).",
             next_step=f'State its encoding in the configuration: [tables.{spec.name}] encoding = "latin-1"',
         ) from error
-    except LookupError as error:
+    except (LookupError, UnicodeError, ValueError) as error:
         raise ConfigurationError(f"There is no encoding {encoding!r} (table {spec.name}).") from error
 
 
@@ -181,6 +195,8 @@ Cells = tuple[dict[str, list[str]], list[int], tuple[Malformed, ...]]
 def _text_cells(text: str, name: str, spec: TableSpec) -> Cells:
     """Split delimited text into columns of cells, with the line on which each row begins."""
     delimiter = spec.delimiter or _delimiter(text)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigurationError(f"The delimiter of the table {spec.name} cannot be used.", expected="One character.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -226,6 +242,13 @@ def _header(cells: list[str], name: str, line: int) -> list[str]:
             f"{name} names the column {repeated[0]!r} more than once (line {line}).",
             next_step="Rename one of them, so that it is clear which one is meant.",
         )
+    data = [number for number, cell in enumerate(cells, start=1) if _DATA.fullmatch(cell)]
+    if data:
+        raise ColumnError(
+            f"The first line of {name} holds data, not column names (line {line}, cell {data[0]}).",
+            expected="The first line that is not empty names the columns.",
+            next_step="Add a line with their names.",
+        )
     return [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
 
 
@@ -237,8 +260,15 @@ def _parquet_cells(content: bytes, name: str) -> dict[str, list[str]]:
     nested = [column for column, dtype in frame.schema.items() if dtype.is_nested() or dtype == pl.Binary]
     if nested:
         raise ColumnError(f"{name} holds the nested column {nested[0]!r}.", expected="Plain columns are read.")
-    text = frame.select(pl.all().cast(pl.String).fill_null(""))
-    return {column: text[column].to_list() for column in text.columns}
+    return {column: _as_text(frame[column]).fill_null("").to_list() for column in frame.columns}
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.strftime("%Y-%m-%dT%H:%M:%S")
+    if column.dtype == pl.Duration:
+        return column.dt.total_microseconds().cast(pl.String)
+    return column.cast(pl.String)
 
 
 def _text_frame(columns: dict[str, list[str]], missing: Iterable[str]) -> pl.DataFrame:
@@ -247,10 +277,20 @@ def _text_frame(columns: dict[str, list[str]], missing: Iterable[str]) -> pl.Dat
     return frame.select(pl.when(~stripped.is_in(list(missing))).then(stripped))
 
 
-def _join(rows: pl.DataFrame, other: RawTable, name: str) -> pl.DataFrame:
+def _in_order_of_keys(tables: Mapping[str, RawTable], headers: Iterable[str]) -> Iterator[str]:
+    """Order joined tables so that each comes after the one that holds its key, in whatever order they are listed."""
+    known, waiting = set(headers), dict(tables)
+    while waiting:
+        ready = [name for name, table in waiting.items() if (table.spec.via or table.spec.key) in known]
+        name = (ready or list(waiting))[0]
+        known |= {f"{name}.{header}" for header in waiting.pop(name).headers}
+        yield name
+
+
+def _join(rows: pl.DataFrame, other: RawTable) -> tuple[pl.DataFrame, pl.Series]:
     """Join one table to the laboratory rows by exact text; its key must be unique."""
     spec = other.spec
-    via = spec.via or spec.key
+    name, via = spec.name, spec.via or spec.key
     if spec.key not in other.headers:
         raise ColumnError(
             f"The table {name} has no column {spec.key!r} to join it by.",
@@ -260,26 +300,31 @@ def _join(rows: pl.DataFrame, other: RawTable, name: str) -> pl.DataFrame:
     if via not in rows.columns:
         raise ColumnError(
             f"No column {via!r} leads to the table {name}.",
-            expected=f"There are: {', '.join(column for column in rows.columns if not column.endswith('.#'))}.",
+            expected=f"There are: {', '.join(rows.columns)}.",
             next_step=f'State it in the configuration: [tables.{name}] via = "COLUMN" or "table.COLUMN"',
         )
-    keyed = other.frame.filter(pl.col(spec.key).is_not_null())
-    twice = keyed.filter(pl.col(spec.key).is_duplicated()).sort(spec.key, maintain_order=True)
+    taken = [header for header in other.headers if f"{name}.{header}" in rows.columns]
+    if taken:
+        raise ColumnError(
+            f"The laboratory table has a column {name}.{taken[0]}, as the joined table {name} would.",
+            next_step="Give the joined table another name with --table NAME=FILE.",
+        )
+    keys = other.frame[spec.key]
+    _require_unique(keys, other)
+    lookup = {key: position for position, key in enumerate(keys.to_list()) if key is not None}
+    positions = rows[via].replace_strict(lookup, default=None, return_dtype=pl.Int64)
+    columns = [other.frame[header].gather(positions).alias(f"{name}.{header}") for header in other.headers]
+    return rows.hstack(columns), positions
+
+
+def _require_unique(keys: pl.Series, table: RawTable) -> None:
+    twice = table.places.filter(keys.is_not_null() & keys.is_duplicated())
     if twice.height:
-        first = twice.head(2)
+        known = keys.filter(keys.is_not_null() & keys.is_duplicated())
+        first, second = twice.filter(known == known[0])[SOURCE_ROW].head(2)
         raise RefusedError(
-            f"The key {spec.key} of the table {name} is not unique "
-            f"({first[SOURCE_FILE][0]}, lines {first[SOURCE_ROW][0]} and {first[SOURCE_ROW][1]}).",
+            f"The key {table.spec.key} of the table {table.spec.name} is not unique "
+            f"({twice[SOURCE_FILE][0]}, lines {first} and {second}).",
             expected=f"A key names one row of the joined table; here {twice.height} rows share theirs with another.",
             next_step="Mend the table, or join it by another column.",
         )
-    right = (
-        other.frame.with_row_index("#")
-        .filter(pl.col(spec.key).is_not_null())
-        .select(
-            pl.col(spec.key).alias("#key"),
-            pl.col("#").cast(pl.Int64).alias(f"{name}.#"),
-            *(pl.col(header).alias(f"{name}.{header}") for header in other.headers),
-        )
-    )
-    return rows.join(right, left_on=via, right_on="#key", how="left", maintain_order="left")

@@ -88,6 +88,10 @@ def save(
 
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Refuse a target that is there and may not be replaced; called before work begins, and again before writing."""
+    if str(target) == "-":
+        raise UsageError("The output is a directory, not standard output.", next_step="Name it with -o.")
+    if target.absolute() in (Path.cwd(), *Path.cwd().parents):
+        raise UsageError(f"{target} holds the working directory.", next_step="Choose a directory of its own with -o.")
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir() or target.is_symlink():
@@ -121,7 +125,7 @@ def verify(out: str | Path) -> Verified:
     present = _files(target)
     stated: dict[str, str] = found["outputs"]
     here = [name for name in stated if name in present]
-    same = {name: _sha256(target / name) == stated[name] for name in here}
+    same = {name: (target / name).is_file() and _sha256(target / name) == stated[name] for name in here}
     return Verified(
         tuple(name for name in here if same[name]),
         tuple(name for name in here if not same[name]),
@@ -133,14 +137,14 @@ def verify(out: str | Path) -> Verified:
 def _own_manifest(target: Path) -> dict[str, Any] | None:
     try:
         found = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     is_ours = isinstance(found, dict) and found.get("made_by") == MADE_BY and isinstance(found.get("outputs"), dict)
     return found if is_ours else None
 
 
 def _files(target: Path) -> set[str]:
-    return {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    return {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_symlink() or not path.is_dir()}
 
 
 @contextmanager

@@ -190,6 +190,10 @@ def require(frame: pl.DataFrame, table: Table, *names: str) -> pl.DataFrame:
                 expected=f"Expected is {column.dtype}.",
                 next_step="Convert it first; identifiers stay text, so that 001 stays 001.",
             )
+    if "participant_id" in frame.columns and frame["participant_id"].null_count():
+        raise ColumnError(
+            f"The table of {table.name} has rows without a participant.", next_step="Leave them out, or name them."
+        )
     return frame.with_columns(casts) if casts else frame
 
 

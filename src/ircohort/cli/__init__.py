@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -50,6 +52,7 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of the contract."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half written is cleared away
     sys.exit(exit_code(arguments))
 
 
@@ -70,14 +73,22 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     except IrcohortError as error:
         say(f"Error: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        # Nobody reads any more; Python would complain again when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click ends so when nobody reads standard output any more
+        return FileError.exit_code
+    except OSError as error:
+        _close_standard_output()
+        say(f"Error: reading or writing failed: {error.strerror}.")
         return FileError.exit_code
     except Exception as error:
         say(f"Error: a fault of ircohort ({type(error).__name__}); details: {_trace(error)}")
         return EXIT_FAULT
     return answer if isinstance(answer, int) else 0
+
+
+def _close_standard_output() -> None:
+    """Stop Python from complaining again, when it ends, of a standard output that cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _trace(error: BaseException) -> str:

@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ircohort.cli.options import FORMAT_OPTION, INPUT_OPTIONS, REPORT_OPTION, TABLE_OUTPUT, settings_for, with_options
-from ircohort.cli.writing import say, table_text, write_bytes, write_frame
+from ircohort.cli.options import (
+    FORMAT_OPTION,
+    INPUT_OPTIONS,
+    REPORT_OPTION,
+    TABLE_OUTPUT,
+    files_of,
+    settings_for,
+    with_options,
+)
+from ircohort.cli.writing import check_file, say, table_text, write_bytes, write_frame
 from ircohort.errors import ThresholdError, UsageError
 
 if TYPE_CHECKING:
     from ircohort.analysis import Analysis
     from ircohort.configuration import Settings
+
+
+REFITS_OF_MODEL = 1000
+"""Bootstrap refits of `model`, where neither option nor configuration says otherwise; `run` makes fewer."""
 
 
 @click.command()
@@ -123,10 +135,13 @@ def init(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     from ircohort.normalisation import recognise
 
     settings = settings_for(inputs, said)
+    check_file(out, inputs=files_of(settings))
+    if Path(out).exists() and out != "-":
+        raise UsageError(f"{out} is there already.", next_step="Choose another name with -o.")
     export = read_inputs((), settings)
     recognition = recognise(export, settings.columns)
-    text = draft(recognition, settings, settings.labs.files)
-    write_bytes(text.encode(), out, exclusive=True)
+    text = draft(recognition, settings, Path(out).parent if out != "-" else Path())
+    write_bytes(text.encode(), out)
     say(f"{len(recognition.questions)} open questions.", quiet)
 
 
@@ -134,19 +149,19 @@ def init(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
 @with_options(*INPUT_OPTIONS, FORMAT_OPTION, TABLE_OUTPUT)
 def markers(inputs: Any, out: str, form: str | None, quiet: bool, **said: Any) -> None:
     """Compute the markers at every visit: a table of visits."""
-    visits = _visits(inputs, quiet, said)[0]
-    write_frame(visits, out, form)
+    settings = settings_for(inputs, said)
+    check_file(out, form, files_of(settings))
+    write_frame(_visits(settings, quiet), out, form)
 
 
-def _visits(inputs: Any, quiet: bool, said: dict[str, Any]) -> tuple[Any, Settings]:
+def _visits(settings: Settings, quiet: bool) -> Any:
     """Read an export, and add the markers."""
     from ircohort.analysis import visits_of
 
-    settings = settings_for(inputs, said)
     cohort, visits = visits_of(settings)
     for note in cohort.notes:
         say(f"Note: {note}", quiet)
-    return visits, settings
+    return visits
 
 
 @click.command()
@@ -156,8 +171,12 @@ def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, qu
     """Find the participants whose insulin markers rise while glucose is normal."""
     from ircohort.detection import detect as find
 
-    visits, settings = _visits(inputs, quiet, said)
-    found = find(visits, settings.detect, seed=settings.seed)
+    settings = settings_for(inputs, said)
+    if out == windows_file:
+        raise UsageError("Participants and windows would be written to the same place.", next_step="Name two files.")
+    for name in (out, windows_file or "-"):
+        check_file(name, form, files_of(settings))
+    found = find(_visits(settings, quiet), settings.detect, seed=settings.seed)
     write_frame(found.participants, out, form)
     if windows_file:
         write_frame(found.windows, windows_file, form)
@@ -168,17 +187,18 @@ def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, qu
 @click.command()
 @with_options(*INPUT_OPTIONS)
 @click.option("-o", "--output", "out", required=True, type=click.Path(), help="New directory for the tables.")
-@click.option("--bootstrap", type=click.IntRange(0), default=1000, show_default=True, help="Refits for intervals.")
+@click.option("--bootstrap", type=click.IntRange(0), help="Refits for intervals. Default: 1000.")
 def model(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     """Model the cohort: curves, onset, and the hidden window, as tables.
 
     Exits with 4 if no model can be fitted.
     """
-    from ircohort.output import save_model
+    settings = settings_for(inputs, said, usual={"model": {"n_refits": REFITS_OF_MODEL}})
+    from ircohort.output import check_target, save_model
     from ircohort.trajectory import hidden_window
 
-    visits, settings = _visits(inputs, quiet, said)
-    trajectory = hidden_window(visits, settings.model, seed=settings.seed)
+    check_target(Path(out), overwrite=False)
+    trajectory = hidden_window(_visits(settings, quiet), settings.model, seed=settings.seed)
     save_model(trajectory, out)
     for note in trajectory.notes:
         say(f"Note: {note}", quiet)
@@ -190,6 +210,7 @@ def model(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
 def report(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     """Do the main job, and write the one-page report alone."""
     settings = settings_for(inputs, said)
+    check_file(out, inputs=files_of(settings))
     from ircohort.output import figures, page
 
     analysis = _analyse(settings, quiet)

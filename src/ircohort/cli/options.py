@@ -75,10 +75,12 @@ def with_options(*options: Command) -> Callable[[Command], Command]:
     return decorate
 
 
-def settings_for(inputs: Any, said: dict[str, Any]) -> Settings:
-    """Lay the options over the configuration."""
+def settings_for(inputs: Any, said: dict[str, Any], usual: dict[str, Any] | None = None) -> Settings:
+    """Lay the options over the configuration, and that over what is usual for a command."""
     from ircohort.analysis import settings_of
 
+    if "labs" in said["tables"] or "labs" in said["keys"]:
+        raise UsageError("The laboratory table is named by INPUT, not by --table.")
     tables: dict[str, Any] = {name: {"files": [file]} for name, file in said["tables"].items()}
     for name, key in said["keys"].items():
         tables.setdefault(name, {})["key"] = key
@@ -92,7 +94,12 @@ def settings_for(inputs: Any, said: dict[str, Any]) -> Settings:
         options["report"] = {"identifiers": True}
     if said.get("bootstrap") is not None:
         options["model"] = {"n_refits": said["bootstrap"]}
-    return settings_of(said["config"], options)
+    return settings_of(said["config"], options, usual)
+
+
+def files_of(settings: Settings) -> tuple[str, ...]:
+    """List the files that settings name as inputs."""
+    return tuple(given for spec in (settings.labs, *settings.joined) for given in spec.files)
 
 
 def design_for(name: str, changes: dict[str, Any]) -> Design:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +30,52 @@ def table_text(frame: Any) -> str:
     )
 
 
-def write_bytes(content: bytes, out: str, *, exclusive: bool = False) -> None:
+def check_file(out: str, form: str | None = None, inputs: Iterable[str] = ()) -> None:
+    """Refuse a name that no table can be written to, before work begins.
+
+    Raises
+    ------
+    UsageError
+        If it names a directory or one of the inputs, or promises another form than is written.
+    """
+    if out == "-":
+        return
+    target = Path(out)
+    if not target.name or out.endswith("/") or target.is_dir():
+        raise UsageError(
+            f"{out!r} is not the name of a file.", next_step="Name a file with -o, or - for standard output."
+        )
+    if any(Path(given).exists() and target.exists() and target.samefile(given) for given in inputs):
+        raise UsageError(f"{out} is an input.", next_step="Choose another name with -o; inputs are never written to.")
+    if form is None and target.suffix not in ("", ".txt", ".html", ".toml", *(f".{known}" for known in FORMATS)):
+        raise UsageError(
+            f"{out} is of a form that is not written.",
+            expected=f"Written are {', '.join(FORMATS)}; --format names one.",
+        )
+
+
+def write_bytes(content: bytes, out: str) -> None:
     """Write to a file, or to standard output for ``-``; a file is there whole or not at all."""
+    target = Path(out)
     if out == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
-        return
-    target = Path(out)
-    if exclusive and target.exists():
-        raise UsageError(f"{out} is there already.", next_step="Choose another name with -o.")
+    elif target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
+        target.write_bytes(content)
+    else:
+        _write_whole(content, target)
+
+
+def _write_whole(content: bytes, target: Path) -> None:
+    beside = target.with_name(f".{target.name}.part")
     try:
-        beside = target.with_name(f".{target.name}.part")
         beside.write_bytes(content)
         beside.replace(target)
     except OSError as error:
-        raise FileError(f"{out} could not be written: {error.strerror}.") from error
+        raise FileError(f"{target} could not be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_frame(frame: Any, out: str, form: str | None) -> None:

@@ -15,6 +15,7 @@ from ircohort.normalisation.duplicates import settle
 from ircohort.normalisation.labs import (
     ROW,
     has_time,
+    long_columns,
     per_person_tables,
     read_rows,
     set_aside_rule,
@@ -99,12 +100,13 @@ def normalise(export: Export, said: Columns | None = None, policy: Policy | None
         age_at_first_visit=age is not None and age.table in persons,
         constant=said.constant,
     )
+    rejected = _rejected(export, rows, results, bad_context, recognition)
     return Normalised(
         visits,
-        _rejected(export, rows, results, bad_context, recognition),
-        account(export, rows, results, not_read),
+        rejected,
+        account(export, rows, results, bad_context, not_read),
         describe_columns(export, recognition, results),
-        _notes(recognition, policy, results, visits),
+        _notes(recognition, policy, results, rejected, visits),
         export.files,
         tuple(file.name for file in export.labs.files),
     )
@@ -122,7 +124,7 @@ def _all_questions(recognition: Recognition) -> RefusedError:
 
 def _judge(labs: pl.DataFrame, rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Give each result its rule (null where it is used) and its outcome."""
-    context = rows.select(ROW, "visit", pl.selectors.starts_with("our:"))
+    context = rows.drop(SOURCE_FILE, SOURCE_ROW)
     labs = labs.join(context, on=ROW, how="left", maintain_order="left")
     labs = read_cells(labs, policy)
     no_participant = pl.when(pl.col("our:participant_id").is_null()).then(pl.lit("no_participant"))
@@ -167,7 +169,7 @@ def _not_read(export: Export, recognition: Recognition, said: Columns, labs: pl.
     """Count the cells of laboratory columns, or the rows of tests, that are not read, by name."""
     if said.long:
         unread = labs.filter(pl.col("analyte").is_null()).select(ROW)
-        tests = export.rows.with_row_index(ROW).join(unread, on=ROW, how="semi")[said.long["test"]]
+        tests = long_columns(export, said)["test"].gather(unread[ROW])
         return dict(tests.fill_null("(no test name)").value_counts().iter_rows())
     read = {column.header for column in recognition.columns} | set(said.keep)
     return {header: export.rows[header].count() for header in export.labs.headers if header not in read}
@@ -207,7 +209,9 @@ def _cell_counts(results: pl.DataFrame) -> dict[str, int]:
     return {"numbers": results.height - unreadable - censored, "censored": censored, "unreadable": unreadable}
 
 
-def _notes(recognition: Recognition, policy: Policy, results: pl.DataFrame, visits: pl.DataFrame) -> tuple[str, ...]:
+def _notes(
+    recognition: Recognition, policy: Policy, results: pl.DataFrame, rejected: pl.DataFrame, visits: pl.DataFrame
+) -> tuple[str, ...]:
     notes = []
     if recognition["fasting"] is None:
         notes.append("No column says who had fasted: all results were taken as fasting.")
@@ -220,8 +224,8 @@ def _notes(recognition: Recognition, policy: Policy, results: pl.DataFrame, visi
     if results.filter(pl.col("outcome") == "used")["censored"].any():
         said = {"half": "half the limit (a value above a limit: the limit)", "bounds": "no value, only its bounds"}
         notes.append(f"A censored cell was given {said[policy.censored]}; its bounds stand beside it.")
-    rejected = dict(results.filter(pl.col("outcome") == "rejected")["rule"].value_counts(sort=True).iter_rows())
-    counted = [f"{count} values were rejected: {RULES[rule].reason}." for rule, count in rejected.items()]
+    reasons = rejected["reason"].value_counts(name="n").sort("n", "reason", descending=[True, False])
+    counted = [f"Rejected, {count} of them: {reason}." for reason, count in reasons.iter_rows()]
     absent = [
         f"There is no {ANALYTES[name].label} in these data."
         for name in ("glucose", "insulin", "triglycerides", "hdl")

@@ -44,18 +44,22 @@ def assemble(
     age_at_first_visit
         The age came from a table of persons, and holds at the first visit.
     constant
-        Measurements to carry to all visits of a participant.
+        Measurements to carry to the visits of a participant that have none of their own.
     """
     seen = results.filter(pl.col("outcome").is_in(["used", "merged", "set_aside"])).select(ROW).unique()
     visits = _context(rows.join(seen, on=ROW, how="semi"))
     visits = _times(visits)
-    if age_at_first_visit:
-        visits = visits.with_columns(pl.col("age") + pl.col("years"))
+    stated = pl.col("stated_age") + pl.col("years") if age_at_first_visit else pl.col("stated_age")
+    visits = visits.with_columns(pl.coalesce(stated, pl.col("age_by_birth")).alias("age"))
+    visits = visits.drop("stated_age", "age_by_birth")
     used = results.filter(pl.col("outcome") == "used")
     for analyte in ANALYTES:
         visits = visits.join(_column(used, analyte), on="visit", how="left", maintain_order="left")
     visits = visits.with_columns(
-        pl.col(ANALYTES[name].column).drop_nulls().first().over("participant_id") for name in constant
+        pl.coalesce(
+            pl.col(ANALYTES[name].column), pl.col(ANALYTES[name].column).drop_nulls().first().over("participant_id")
+        )
+        for name in constant
     )
     glycaemia, decider = worse_of(pl.col("#glucose"), pl.col("#hba1c"))
     visits = visits.with_columns(glycaemia.alias("glycaemia"), decider.alias("glycaemia_by"))
@@ -74,7 +78,7 @@ def _context(rows: pl.DataFrame) -> pl.DataFrame:
             pl.col("our:participant_id").first(),
             pl.col("our:date").first().alias("visit_date"),
             pl.col("our:offset").first().alias("#offset"),
-            pl.col("our:age").min(),
+            pl.col("our:stated_age", "our:age_by_birth").min(),
             pl.col("our:sex").drop_nulls().unique(maintain_order=True),
             *(pl.col(f"our:{name}").min() if name == "fasting" else pl.col(f"our:{name}").max() for name in FLAGS),
             *(_agreed(name) for name in agreed),

@@ -14,6 +14,7 @@ import polars as pl
 
 from ircohort.errors import ColumnError, RefusedError, UnitError
 from ircohort.export import Export
+from ircohort.schema import VISITS
 from ircohort.units import ANALYTES, Analyte, conversion, fold
 
 TIMES = ("visit_date", "day", "year")
@@ -22,6 +23,9 @@ TEXTS = ("assay", "site")
 PERSON = ("participant_id", "sex", "age", "birth_date", "birth_year")
 NAMES = (*PERSON, *TIMES, *ANALYTES, *FLAGS, *TEXTS)
 """Every name that a column can be given."""
+
+CONSTANTS = tuple(name for name, analyte in ANALYTES.items() if analyte.dimension == "measurement")
+"""Measurements that may be taken as constant."""
 
 PEOPLE_FOR_EVIDENCE = 10
 """A median is shown for this many people or more, so that no one's value can be read from a message."""
@@ -155,9 +159,9 @@ def recognise(export: Export, said: Columns) -> Recognition:
     """
     headers = _headers(export)
     for name, choice in said.named.items():
-        _present(choice.header, headers, f"columns.{name}")
-    for kept in said.keep:
-        _present(kept, headers, "columns.keep")
+        if not (said.long and name in ANALYTES):  # there it names a test, not a column
+            _present(choice.header, headers, f"columns.{name}")
+    _check_kept(said.keep, headers)
     found: list[Recognised] = []
     ambiguous: dict[str, RefusedError] = {}
     for name in _wanted(said):
@@ -184,7 +188,7 @@ def _wanted(said: Columns) -> list[str]:
     return [
         name
         for name in NAMES
-        if name in said.named or not ((name in TIMES and time_is_named) or (name in ANALYTES and said.long))
+        if not (name in ANALYTES and said.long) and (name in said.named or not (name in TIMES and time_is_named))
     ]
 
 
@@ -210,8 +214,34 @@ def _present(header: str, headers: Mapping[str, str], where: str) -> None:
         )
 
 
+def kept_name(header: str) -> str:
+    """Name a kept column: its header, without the table it comes from."""
+    return header.rsplit(".", 1)[-1]
+
+
+def _check_kept(kept: Iterable[str], headers: Mapping[str, str]) -> None:
+    """Refuse a kept column that is not there, or whose name is taken in the table of visits."""
+    bounds = {f"{name}{end}" for name in VISITS.names for end in ("_lower", "_upper")}
+    seen: set[str] = set()
+    for header in kept:
+        _present(header, headers, "columns.keep")
+        name = kept_name(header)
+        if name in {*VISITS.names, *bounds, *seen}:
+            raise ColumnError(
+                f"The column {header!r} cannot be kept: the table of visits has a column {name!r} already.",
+                next_step="Rename it in the file, or leave it out of [columns] keep.",
+            )
+        seen.add(name)
+
+
+def only_unit(analyte: str) -> str:
+    """Give the unit of an analyte that has only one; empty for all others."""
+    row = ANALYTES[analyte]
+    return row.unit if len(row.conversions) == 1 else ""
+
+
 def _is_alias(name: str, header: str, table: str) -> bool:
-    stem, unit = _split_unit(_own(header, table), ANALYTES.get(name))
+    stem, unit = split_unit(_own(header, table), ANALYTES.get(name))
     return fold(stem) in ALIASES[name] and (not unit or name in ANALYTES or name == "age")
 
 
@@ -220,7 +250,7 @@ def _own(header: str, table: str) -> str:
     return header.removeprefix(f"{table}.") if table else header
 
 
-def _split_unit(header: str, analyte: Analyte | None) -> tuple[str, str]:
+def split_unit(header: str, analyte: Analyte | None) -> tuple[str, str]:
     """Split ``Glucose (mg/dL)`` and ``glucose_mg_dl`` into the name and its unit."""
     bracketed = _BRACKETED.match(header)
     if bracketed:
@@ -283,9 +313,9 @@ def _with_unit(
     own = _own(column.header, column.table)
     stated = [
         (said.units.get(column.name, ""), "stated by you"),
-        (_split_unit(own, analyte)[1], "header"),
+        (split_unit(own, analyte)[1], "header"),
         (ALIAS_UNITS.get(fold(own), ""), "definition of the column"),
-        (analyte.unit if len(analyte.conversions) == 1 else "", "only one is in use"),
+        (only_unit(column.name), "only one is in use"),
     ]
     unit, where = next(((unit, where) for unit, where in stated if unit), ("", ""))
     if not unit:

@@ -7,8 +7,8 @@ import polars as pl
 from ircohort.export import SOURCE_FILE, SOURCE_ROW
 from ircohort.normalisation.readings import Policy, mean_reading
 
-_READ = ["value", "lower", "upper"]
-_ANSWER = [*_READ, "censored", "glycaemia"]
+# The class of a reading belongs to what it says: 5.55 mmol/L and the same in mg/dL may fall on two sides of a cut-off.
+_READ = ["value", "lower", "upper", "glycaemia"]
 
 
 def settle(labs: pl.DataFrame, policy: Policy) -> pl.DataFrame:

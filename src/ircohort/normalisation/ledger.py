@@ -69,7 +69,9 @@ def row_outcomes(rows: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def account(export: Export, rows: pl.DataFrame, results: pl.DataFrame, not_read: Counts) -> Ledger:
+def account(
+    export: Export, rows: pl.DataFrame, results: pl.DataFrame, bad_context: pl.DataFrame, not_read: Counts
+) -> Ledger:
     """Count everything, and refuse to go on if it does not add up.
 
     Raises
@@ -85,12 +87,13 @@ def account(export: Export, rows: pl.DataFrame, results: pl.DataFrame, not_read:
         for file in export.labs.files
     }
     for name, table in export.joined.items():
-        pointed_to = set(rows[f"{name}.#"].drop_nulls().to_list())
+        pointed_to = table.places[export.positions[name].drop_nulls().unique().to_list()]
         for file in table.files:
-            positions = table.frame.with_row_index("#").filter(pl.col(SOURCE_FILE) == file.name)["#"].to_list()
-            used = sum(position in pointed_to for position in positions)
+            held, used = (
+                places.filter(pl.col(SOURCE_FILE) == file.name).height for places in (table.places, pointed_to)
+            )
             ragged = sum(row.source_file == file.name for row in table.malformed)
-            by_file[file.name] = _full(used=used, rejected=ragged, not_asked_for=len(positions) - used)
+            by_file[file.name] = _full(used=used, rejected=ragged, not_asked_for=held - used)
     by_analyte = {
         str(analyte): _counts(group["outcome"])
         for (analyte,), group in results.sort("analyte").group_by(["analyte"], maintain_order=True)
@@ -101,7 +104,7 @@ def account(export: Export, rows: pl.DataFrame, results: pl.DataFrame, not_read:
     return Ledger(
         by_file,
         by_analyte,
-        _rules(results, outcomes, by_file, export),
+        _rules(pl.concat([results["rule"], bad_context["rule"]]), outcomes, by_file, export),
         dict(sorted(not_read.items())),
         dict(sorted(censored["analyte"].value_counts().iter_rows())),
     )
@@ -129,10 +132,10 @@ def _assert_whole(account: Mapping[str, Counts], expected: Mapping[str, int]) ->
 
 
 def _rules(
-    results: pl.DataFrame, outcomes: pl.DataFrame, by_file: Mapping[str, Counts], export: Export
+    rules: pl.Series, outcomes: pl.DataFrame, by_file: Mapping[str, Counts], export: Export
 ) -> dict[str, Counts]:
     """Count how often each rule spoke, by the class it leads to."""
-    spoken = dict(results["rule"].drop_nulls().value_counts().iter_rows())
+    spoken = dict(rules.drop_nulls().value_counts().iter_rows())
     spoken["ragged_row"] = len(export.labs.malformed) + sum(len(table.malformed) for table in export.joined.values())
     spoken["no_value"] = outcomes.filter(pl.col("outcome") == "not_asked_for").height
     joined = [file.name for table in export.joined.values() for file in table.files]

@@ -18,6 +18,8 @@ from ircohort.units import ANALYTES, INSULIN_PMOL_PER_UIU, conversion
 CENSORED = ("half", "bounds", "drop")
 DUPLICATES = ("reject", "mean", "first")
 
+_FIRST_YEAR, _LAST_YEAR = 1850, 2150  # outside, a date is a typing error
+
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
 _CELL = re.compile(rf"^\s*(?P<sign><=|>=|<|>|≤|≥)?\s*(?P<number>{_NUMBER})\s*$")
 
@@ -114,9 +116,10 @@ def read_cell(analyte: str, value_text: str, unit_text: str | None, policy: Poli
 def _plausible(analyte: str, canonical: Decimal, sign: str) -> bool:
     """Hold a value against the range of its column; a limit of detection may lie below it, but not below zero."""
     column = VISITS[ANALYTES[analyte].column]
-    low = 0.0 if sign == "<" or column.low is None else column.low
     high = column.high if column.high is not None else float("inf")
-    return low <= float(canonical) <= high
+    if sign == "<":
+        return 0.0 < float(canonical) <= high
+    return (column.low or 0.0) <= float(canonical) <= high
 
 
 def _censored(analyte: str, number: Decimal, canonical: Decimal, unit: str, sign: str, policy: Policy) -> Reading:
@@ -162,12 +165,23 @@ def read_dates(texts: pl.Series, date_format: str) -> pl.Series:
     return texts.map_elements(lambda text: _date(text, date_format), return_dtype=pl.Date, skip_nulls=True)
 
 
+def is_date_format(date_format: str) -> bool:
+    """Say whether a format reads back the day that it writes."""
+    day = datetime(2001, 2, 3)
+    try:
+        return datetime.strptime(day.strftime(date_format), date_format).date() == day.date()
+    except (ValueError, re.error):
+        return False
+
+
 def _date(text: str, date_format: str) -> object:
-    for accepted in (date_format, f"{date_format} %H:%M:%S", f"{date_format}T%H:%M:%S", f"{date_format} %H:%M"):
+    times = ("",) if "%H" in date_format else ("", " %H:%M:%S", "T%H:%M:%S", " %H:%M")
+    for time in times:
         try:
-            return datetime.strptime(text, accepted).date()
+            read = datetime.strptime(text, f"{date_format}{time}").date()
         except ValueError:
             continue
+        return read if _FIRST_YEAR <= read.year <= _LAST_YEAR else None
     return None
 
 
