@@ -24,17 +24,11 @@ from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
 _LOWER = np.tril_indices(2)
-_LEVELS, _SLOPES, _OWN = np.array([0, 2]), np.array([1, 3]), np.array([0, 1])
+_LEVELS, SLOPES, _OWN = np.array([0, 2]), np.array([1, 3]), np.array([0, 1])
 _PRIOR_PEOPLE = 3.0  # weight, in people, of the pull that keeps a component alive
-_PRIOR_SD = 0.05  # SD of slopes towards which that pull leads, on the standardised axes
+PRIOR_SD = 0.05  # SD of slopes towards which that pull leads, on the standardised axes
 _REGRESSION_SD = 5.0  # weak pull of the regression of levels on slopes to zero; without it a flat direction runs off
 _ROUNDS = 300
-
-MAX_COMPONENTS = 3
-"""Normals in the mixture of slopes of one outcome, at most."""
-
-PEOPLE_PER_COMPONENT = 30
-"""People that each of those normals takes."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class Population:
         """(K L, 4) mean line of each pair."""
         slopes = self.slope_means
         lines = np.empty((len(slopes), 4))
-        lines[:, _SLOPES] = slopes
+        lines[:, SLOPES] = slopes
         lines[:, _LEVELS] = self.level_mean + slopes * self.level_on_slope
         return lines
 
@@ -104,7 +98,7 @@ class Population:
         """(K L, 4, 4) square roots of the pairs' covariances; the first two columns are the slopes' own."""
         sds = self.slope_sds
         roots = np.zeros((len(sds), 4, 4))
-        roots[:, _SLOPES, _OWN] = sds
+        roots[:, SLOPES, _OWN] = sds
         roots[:, _LEVELS, _OWN] = self.level_on_slope * sds
         roots[:, _LEVELS, 2:] = self.level_root
         return roots
@@ -293,8 +287,8 @@ def _line_gradient(population: Population, totals: Floats, mean: Floats, root: F
     """Turn the gradients by each pair's mean (K L, 4) and root (K L, 4, 4) into those by the free parameters."""
     on_slope, shape, counts = population.level_on_slope, population.shape, totals.reshape(population.shape)
     own = root[:, _LEVELS, _OWN]
-    means = (mean[:, _SLOPES] + mean[:, _LEVELS] * on_slope).reshape(*shape, 2)
-    sds = (root[:, _SLOPES, _OWN] + own * on_slope).reshape(*shape, 2)
+    means = (mean[:, SLOPES] + mean[:, _LEVELS] * on_slope).reshape(*shape, 2)
+    sds = (root[:, SLOPES, _OWN] + own * on_slope).reshape(*shape, 2)
     return [
         (counts.sum(axis=1) - population.marker_weights * counts.sum())[1:],
         means[..., 0].sum(axis=1),
@@ -318,11 +312,11 @@ def _penalty(population: Population) -> tuple[float, Floats]:
         (population.glucose_weights, population.glucose_means, population.glucose_sds),
     ):
         k, people = len(weights), _PRIOR_PEOPLE if len(weights) > 1 else 0.0
-        value -= people * float(np.log(weights).sum() - (np.log(np.abs(sds)) + 0.5 * (_PRIOR_SD / sds) ** 2).sum())
+        value -= people * float(np.log(weights).sum() - (np.log(np.abs(sds)) + 0.5 * (PRIOR_SD / sds) ** 2).sum())
         parts += [
             -people * (1 - weights * k)[1:],
             np.zeros_like(means),
-            people * (1 / sds - _PRIOR_SD**2 / sds**3),
+            people * (1 / sds - PRIOR_SD**2 / sds**3),
         ]
     return value, np.concatenate([*parts, np.zeros(2), strength, np.zeros(6)])
 
@@ -355,80 +349,3 @@ def _symmetric(matrix: Floats) -> Floats | None:
     middle = 0.5 * (matrix + matrix.T)
     smallest = np.linalg.eigvalsh(middle)[0]
     return np.asarray(middle) if smallest > 1e-10 else None
-
-
-_SINGLE_START = Population(
-    marker_weights=np.ones(1),
-    marker_means=np.zeros(1),
-    marker_sds=np.array([0.3]),
-    glucose_weights=np.ones(1),
-    glucose_means=np.zeros(1),
-    glucose_sds=np.array([0.3]),
-    level_mean=np.zeros(2),
-    level_on_slope=np.zeros(2),
-    level_root=0.8 * np.eye(2),
-    residual_root=0.5 * np.eye(2),
-)
-
-
-def _divided(weights: Floats, means: Floats, sds: Floats, side: float) -> tuple[Floats, Floats, Floats]:
-    """Divide the largest normal of a mixture: a quarter of it moves 1.2 SDs to the ``side``."""
-    j, share = int(np.argmax(weights)), 0.25
-    step = 1.2 * side * max(abs(sds[j]), _PRIOR_SD)
-    new_weights, new_means, new_sds = np.append(weights, share * weights[j]), np.append(means, means[j] + step), sds
-    new_weights[j] *= 1 - share
-    new_means[j] -= step * share / (1 - share)
-    new_sds = 0.9 * np.maximum(np.abs(np.append(sds, sds[j])), _PRIOR_SD)
-    return new_weights, new_means, new_sds
-
-
-def split(population: Population, outcome: int, side: float) -> Population:
-    """Add a normal to the marker slopes (outcome 0) or the glucose slopes (1): a start for a richer mixture."""
-    if outcome == 0:
-        new = _divided(population.marker_weights, population.marker_means, population.marker_sds, side)
-        return replace(population, marker_weights=new[0], marker_means=new[1], marker_sds=new[2], curvature=None)
-    new = _divided(population.glucose_weights, population.glucose_means, population.glucose_sds, side)
-    return replace(population, glucose_weights=new[0], glucose_means=new[1], glucose_sds=new[2], curvature=None)
-
-
-def criterion(population: Population) -> float:
-    """Akaike's information criterion; smaller is better.
-
-    Not the stricter BIC: in cohorts of 500, to leave out a skew that is there cost more calibration than to estimate
-    one that is not.
-    """
-    return -2 * population.log_likelihood + 2 * (3 * sum(population.shape) + 8)
-
-
-def _side(population: Population, sums: Sums, outcome: int) -> float:
-    """Tell to which side people's expected slopes have the longer tail: 1 up, -1 down."""
-    people = posteriors(population, sums)
-    share, _ = membership(population, people)
-    slope, place = np.zeros(sums.n), _SLOPES[outcome]
-    for j, part in enumerate(people):
-        slope += share[j] * (population.means[j, place] + population.roots[j, place] @ part.shift)
-    return 1.0 if ((slope - slope.mean()) ** 3).sum() >= 0 else -1.0
-
-
-def fit_population(sums: Sums, *, mixed: bool = True) -> Population:
-    """Fit one normal for each slope and, if ``mixed``, add normals where the data support them.
-
-    A further normal enters if the fit with it has settled and Akaike's criterion is better. Glucose slopes come first,
-    as they are measured more exactly.
-    """
-    chosen = maximise(_SINGLE_START, sums)
-    grown = mixed
-    while grown:
-        grown = False
-        for outcome in (1, 0):
-            if chosen.shape[outcome] >= min(MAX_COMPONENTS, sums.n // PEOPLE_PER_COMPONENT):
-                continue
-            richer = maximise(split(chosen, outcome, _side(chosen, sums, outcome)), sums)
-            if richer.converged and criterion(richer) < criterion(chosen):
-                chosen, grown = richer, True
-    return chosen
-
-
-def refit(chosen: Population, sums: Sums, weight: Floats) -> Population:
-    """Fit the same mixture again with other counts (n,) of the people, from where it stands."""
-    return maximise(chosen, sums, weight)

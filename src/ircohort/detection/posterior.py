@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from ircohort.detection.population import (
-    Population,
-    Posterior,
-    fit_population,
-    membership,
-    posteriors,
-    refit,
-)
+from ircohort.detection.growth import fit_population, refit
+from ircohort.detection.population import Population, Posterior, membership, posteriors
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.spread import SlopeSpread, slope_spread
 from ircohort.detection.sums import Sums, make_sums
