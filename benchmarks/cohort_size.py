@@ -11,7 +11,7 @@ from ircohort.analysis import versions
 from ircohort.evaluation import visits_of
 
 SIZES = (500, 1000, 2000, 4000)
-SEEDS = (20180501, 1)
+SEEDS = (14, 1)
 
 
 def main() -> None:

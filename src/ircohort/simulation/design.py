@@ -12,7 +12,7 @@ from ircohort.errors import UsageError
 
 UNITS = ("us", "si")
 
-SAMPLE_SEED = 20180501
+SAMPLE_SEED = 14
 """Seed of ``data/sample``."""
 
 _MOST_PARTICIPANTS = 1_000_000

@@ -32,7 +32,7 @@ STEPS_PER_YEAR = 12
 NEWTON_STEPS = 8
 """Five reach 1e-9 from the month before; eight also from any start between 40 and 600 mg/dL."""
 
-# The slow rates are set so that the cohort meets the trajectories of Sagesaka 2018 (J Endocr Soc 2:476, doi:10.1210/js.2018-00071).
+# The slow rates are set so that the cohort meets the trajectories of Sagesaka 2018 (doi:10.1210/js.2018-00071).
 ADAPTATION_PER_YEAR = 0.05
 """Growth of beta-cell function, per year and mg/dL of glucose above the set-point."""
 
