@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 
 from ircohort.detection import Detection, DetectSettings, detect
 from ircohort.detection import population as pop
-from ircohort.detection.growth import split
+from ircohort.detection.growth import SINGLE_START, split
 from ircohort.detection.judging import direction, stage, windows_of
 from ircohort.detection.posterior import draw_lines, fit_marker, hashed_uniforms, make_noise
 from ircohort.detection.series import select_series
@@ -392,7 +392,7 @@ def test_the_likelihood_is_that_of_the_readings_written_out() -> None:
     outcomes[[1, 6], 0] = np.nan
     outcomes[[3, 9], 1] = np.nan
     sums = make_sums(person_index, 4, years, outcomes)
-    population = split(pop.split(_SINGLE_START, 0, 1.0), 1, -1.0)
+    population = split(split(SINGLE_START, 0, 1.0), 1, -1.0)
     population = replace(
         population, level_on_slope=np.array([0.3, -0.4]), residual_root=np.array([[0.5, 0], [0.2, 0.4]])
     )
@@ -417,7 +417,7 @@ def test_the_gradient_of_the_likelihood_is_its_slope() -> None:
     outcomes = np.log(table.select("insulin_uiu_ml", "glucose_mg_dl").to_numpy())
     outcomes[::4, 0], outcomes[1::5, 1] = np.nan, np.nan
     sums = make_sums(index, 30, table["years"].to_numpy(), outcomes)
-    start = split(pop.split(_SINGLE_START, 0, 1.0), 1, 1.0)
+    start = split(split(SINGLE_START, 0, 1.0), 1, 1.0)
     at = pop._pack(start) + np.random.default_rng(1).normal(0, 0.05, pop._pack(start).size)
     weight = np.random.default_rng(2).exponential(1, 30)
 

@@ -75,7 +75,8 @@ def test_the_notebooks_run(path, clone, monkeypatch):
     monkeypatch.chdir(clone)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(clone)}}).execute()
-    assert any(cell.get("outputs") for cell in notebook.cells)
+    shown = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    assert "image/png" in shown
 
 
 def test_there_is_a_first_look_with_pandas_and_with_polars():

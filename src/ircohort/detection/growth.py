@@ -18,7 +18,7 @@ MAX_COMPONENTS = 3
 PEOPLE_PER_COMPONENT = 30
 """People that each of those normals takes."""
 
-_SINGLE_START = Population(
+SINGLE_START = Population(
     marker_weights=np.ones(1),
     marker_means=np.zeros(1),
     marker_sds=np.array([0.3]),
@@ -30,6 +30,7 @@ _SINGLE_START = Population(
     level_root=0.8 * np.eye(2),
     residual_root=0.5 * np.eye(2),
 )
+"""One normal for each slope, on standardised axes: where every fit begins."""
 
 
 def _divided(weights: Floats, means: Floats, sds: Floats, side: float) -> tuple[Floats, Floats, Floats]:
@@ -77,7 +78,7 @@ def fit_population(sums: Sums, *, mixed: bool = True) -> Population:
     A further normal enters if the fit with it has settled and Akaike's criterion is better. Glucose slopes come first,
     as they are measured more exactly.
     """
-    chosen = maximise(_SINGLE_START, sums)
+    chosen = maximise(SINGLE_START, sums)
     grown = mixed
     while grown:
         grown = False

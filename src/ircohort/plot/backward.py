@@ -185,7 +185,7 @@ def _draw_onset(axes: Axes, onset: dict[str, Any]) -> None:
         return
     low, high = (style.finite(onset.get(f"onset_{side}")) for side in ("low", "high"))
     left, right = where, where
-    if (low, high) != (None, None):  # an end that is not known lies beyond the edge of the data
+    if onset.get("n_refits"):  # an end that is not known lies beyond the edge of the data
         edges = axes.get_xlim()
         left, right = edges[0] if low is None else low, edges[1] if high is None else high
         axes.plot([left, right], [height, height], transform=across, color=style.INK, linewidth=1.4)
@@ -194,7 +194,7 @@ def _draw_onset(axes: Axes, onset: dict[str, Any]) -> None:
     if onset.get("n_refits"):
         between = between or "interval beyond the data"
     words = f"raised from {style.number(-where)} years before{f' ({between})' if between else ''}"
-    late = _share_of_width(axes, where) > 0.55  # then there is no room for words to the right of the dotted line
+    late = _share_of_width(axes, where) > 0.4  # then there is no room for words to the right of the dotted line
     axes.annotate(
         words,
         (where, height + 0.075),
