@@ -194,17 +194,9 @@ def _draw_onset(axes: Axes, onset: dict[str, Any]) -> None:
     if onset.get("n_refits"):
         between = between or "interval beyond the data"
     words = f"raised from {style.number(-where)} years before{f' ({between})' if between else ''}"
-    late = _share_of_width(axes, where) > 0.4  # then there is no room for words to the right of the dotted line
-    axes.annotate(
-        words,
-        (where, height + 0.075),
-        xycoords=across,
-        xytext=(-6 if late else 6, 0),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        va="center",
-        fontsize=8.5,
-    )
+    middle = min(max(_share_of_width(axes, where), 0.32), 0.68)  # the words stay inside, whatever the onset
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
+    axes.text(middle, height + 0.075, words, transform=axes.transAxes, ha="center", va="center", fontsize=8.5, bbox=box)
 
 
 def _share_of_width(axes: Axes, years: float) -> float:
