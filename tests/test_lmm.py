@@ -27,7 +27,9 @@ from ircohort.lmm import (
     parse_formula,
     random_design_matrix,
 )
+from ircohort.lmm.likelihood import polish, profile, profile_slope
 from ircohort.lmm.reference import Rung
+from ircohort.lmm.sums import participant_sums
 
 REFERENCE = Path(__file__).parent / "reference"
 DATA = pl.read_csv(REFERENCE / "lmm_data.csv", schema_overrides={"years": pl.Float64})
@@ -464,3 +466,33 @@ def test_bootstrap_spread_is_near_the_standard_error():
     result = fit(SLOPE, small_cohort(5, people=150))
     spread = gls_bootstrap(result, draw_weights(150, 600, seed=2)).std(axis=0)
     assert spread == pytest.approx(result.fixed["standard_error"].to_numpy(), rel=0.25)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_the_slope_of_the_profiled_likelihood_is_that_of_finite_differences(q, reml):
+    rng = np.random.default_rng(q)
+    starts = np.arange(0, 60, 5)
+    X = np.column_stack([np.ones(60), rng.normal(size=(60, 2))])
+    Z = np.column_stack([np.ones(60), rng.normal(size=(60, 2))])[:, :q]
+    sums = participant_sums(rng.normal(size=60), X, Z, starts)
+    L = np.tril(rng.normal(size=(q, q)))
+    slope = profile_slope(sums, L, reml=reml)
+    for i, j in zip(*np.tril_indices(q), strict=True):
+        shift = np.zeros((q, q))
+        shift[i, j] = 1e-6
+        ends = [profile(sums, L + sign * shift, reml=reml).log_likelihood for sign in (1, -1)]
+        assert slope[i, j] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+def test_an_optimum_is_found_to_the_precision_of_the_numbers():
+    rng = np.random.default_rng(5)
+    starts = np.arange(0, 600, 6)
+    X = np.column_stack([np.ones(600), np.tile(np.arange(6.0), 100)])
+    lines = np.repeat(rng.normal(size=(100, 2)), 6, axis=0)
+    y = lines[:, 0] + 0.5 * lines[:, 1] * X[:, 1] + rng.normal(size=600)
+    sums = participant_sums(y, X, X, starts)
+    found = [polish(sums, size * np.eye(2), reml=True, diagonal=False) for size in (0.1, 1.0, 3.0)]
+    assert np.abs(profile_slope(sums, found[0], reml=True)[np.tril_indices(2)]).max() < 1e-8
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0], other, rtol=1e-10, atol=1e-12)

@@ -7,6 +7,7 @@ have zero columns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -23,6 +24,7 @@ _NEAR_ZERO = 1e-2
 _RESTARTS = 5
 _SETTLED = 1e-7
 _START_SIZES = (1.0, 0.3, 0.1, 0.03)
+_NEWTON_STEPS, _SHIFT, _LARGEST_STEP = 4, 1e-4, 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,28 @@ def profile(sums: ParticipantSums, L: Floats, *, reml: bool) -> Profile:
     return Profile(float(log_likelihood), coefficients, np.linalg.inv(A), variance)
 
 
+def profile_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Floats:
+    """Give the derivative of the profiled log-likelihood by each element of ``L``, (q, q).
+
+    With W = L M^-1 L' and u = Z'(y - X b): d log|M| = 2 tr(M^-1 L' Z'Z dL), and for any c and d the form
+    c' Z'(I - Z W Z') Z d changes by the product of what P = I - W Z'Z lets through of dL.
+    """
+    found = profile(sums, L, reml=reml)
+    freedom = int(sums.visits.sum()) - (len(found.coefficients) if reml else 0)
+    M = np.eye(L.shape[1]) + L.T @ sums.ZZ @ L
+    inverse = np.linalg.inv(M)
+    passed = np.eye(len(L)) - sums.ZZ @ (L @ inverse @ L.T)
+    residual = (sums.Zy - sums.ZX @ found.coefficients)[:, :, None]
+    by_squares = -2.0 * (passed @ residual @ residual.transpose(0, 2, 1) @ L @ inverse).sum(axis=0)
+    by_determinant = 2.0 * (sums.ZZ @ L @ inverse).sum(axis=0)
+    if reml:
+        spread = sums.ZX @ found.covariance_over_variance @ sums.ZX.transpose(0, 2, 1)
+        by_determinant = by_determinant - 2.0 * (passed @ spread @ L @ inverse).sum(axis=0)
+    squares = found.residual_variance * freedom
+    slope: Floats = -0.5 * (freedom / squares * by_squares + by_determinant)
+    return slope
+
+
 def gls_terms(sums: ParticipantSums, L: Floats) -> GlsTerms:
     """Give each participant's share of the normal equations at the relative factor ``L``."""
     C = np.linalg.cholesky(np.eye(L.shape[1]) + L.T @ sums.ZZ @ L)
@@ -110,11 +134,14 @@ def polish(sums: ParticipantSums, L: Floats, *, reml: bool, diagonal: bool) -> F
     def loss(theta: Floats) -> float:
         return -profile(sums, factor(theta), reml=reml).log_likelihood
 
+    def slope(theta: Floats) -> Floats:
+        return -profile_slope(sums, factor(theta), reml=reml)[rows, columns]
+
     def climb(theta: Floats) -> Floats:
         # Again from where it stopped, with a fresh idea of the curvature: at a bound it tends to stop short.
         for _ in range(_RESTARTS):
             before = loss(theta)
-            found = minimize(loss, theta, method="L-BFGS-B", jac="3-point", bounds=bounds, options={"ftol": 1e-14})
+            found = minimize(loss, theta, method="L-BFGS-B", jac=slope, bounds=bounds, options={"ftol": 1e-14})
             theta = found.x if loss(found.x) <= before else theta
             if before - loss(theta) < _SETTLED:
                 break
@@ -129,4 +156,25 @@ def polish(sums: ParticipantSums, L: Floats, *, reml: bool, diagonal: bool) -> F
             if loss(moved) < loss(theta):
                 theta = climb(moved)
                 break
-    return factor(theta)
+    return factor(_settle(theta, loss, slope, inside=(rows != columns) | (theta > _NEAR_ZERO)))
+
+
+def _settle(
+    theta: Floats, loss: Callable[[Floats], float], slope: Callable[[Floats], Floats], *, inside: NDArray[np.bool_]
+) -> Floats:
+    """Take Newton steps to the optimum, as far as rounding lets it be known, among the elements that are ``inside``.
+
+    A search by the likelihood alone knows it to the root of rounding only, and stops elsewhere on another processor.
+    """
+    free = np.flatnonzero(inside)
+    shifts = _SHIFT * np.eye(len(theta))[free]
+    for _ in range(_NEWTON_STEPS):
+        curvature = np.array([(slope(theta + shift) - slope(theta - shift))[free] / (2 * _SHIFT) for shift in shifts])
+        if free.size == 0 or np.linalg.eigvalsh(0.5 * (curvature + curvature.T))[0] <= 0:
+            break
+        step = np.zeros_like(theta)
+        step[free] = np.linalg.solve(curvature, slope(theta)[free])
+        if np.abs(step).max() > _LARGEST_STEP or loss(theta - step) > loss(theta) + _SETTLED:
+            break
+        theta = theta - step
+    return theta
