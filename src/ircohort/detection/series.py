@@ -137,49 +137,10 @@ def _longest_segment(segmented: pl.DataFrame) -> pl.DataFrame:
 
 
 def _people(table: pl.DataFrame, usable: pl.DataFrame, kept: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    everyone = table.group_by("participant_id", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_visits"),
-        pl.col("dated").any().alias("any_dated"),
-        pl.col("usable").any().alias("any_usable"),
-        *(
-            (pl.col(name) if name != "fasting" else ~pl.col(name)).fill_null(False).any().alias(f"any_{name}")
-            for name in _ASIDE
-        ),
-        pl.when(pl.col("insulin").is_not_null().any())
-        .then(pl.lit("insulin"))
-        .when(pl.col("tg_hdl").is_not_null().any())
-        .then(pl.lit("tg_hdl"))
-        .alias("marker"),
-        pl.col("state")
-        .filter(pl.col("state").is_not_null() & (pl.col("state") != "unknown"))
-        .last()
-        .alias("last_state"),
-    )
-    markers = [pl.col(name).count().cast(pl.Int64).alias(f"n_{name}") for name in ("insulin", "tg_hdl", "glucose")]
-    ranges = [
-        (
-            pl.col("years").filter(pl.col(name).is_not_null()).max()
-            - pl.col("years").filter(pl.col(name).is_not_null()).min()
-        ).alias(f"span_{name}")
-        for name in ("insulin", "tg_hdl")
-    ]
-    judged = kept.group_by("participant_id", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_visits_used"),
-        pl.col("years").min().alias("first"),
-        pl.col("years").max().alias("last"),
-        pl.col("age").drop_nulls().last().alias("age"),
-        (pl.col("segment").first() > 0).alias("broken_before"),
-        (pl.col("segment").first() < pl.col("last_segment").first()).alias("broken_after"),
-        *markers,
-        *ranges,
-    )
-    at_event = usable.join(events.select("participant_id", "event_years"), on="participant_id").filter(
-        (pl.col("years") == pl.col("event_years")) & pl.col("glycaemia").is_in(["prediabetes", "diabetes"])
-    )
-    classes = at_event.group_by("participant_id", maintain_order=True).agg(pl.col("glycaemia").first().alias("event"))
-    joined = everyone.join(judged, on="participant_id", how="left", maintain_order="left").join(
-        classes, on="participant_id", how="left", maintain_order="left"
-    )
+    """Give one row per participant: what there is of them, what is judged of it, and the event that ends it."""
+    joined = _everyone(table)
+    for more in (_judged(kept), _classes_at_event(usable, events)):
+        joined = joined.join(more, on="participant_id", how="left", maintain_order="left")
     counts = [pl.col(name).fill_null(0) for name in ("n_visits_used", "n_insulin", "n_tg_hdl", "n_glucose")]
     flags = [pl.col(name).fill_null(False) for name in ("broken_before", "broken_after")]
     return joined.with_columns(
@@ -188,6 +149,48 @@ def _people(table: pl.DataFrame, usable: pl.DataFrame, kept: pl.DataFrame, event
         (pl.col("last") - pl.col("first")).alias("span_years"),
         (pl.col("age") >= ADULT_AGE).fill_null(True).alias("adult"),
     )
+
+
+def _everyone(table: pl.DataFrame) -> pl.DataFrame:
+    """Say of each participant what the whole table holds, the marker to judge by among it."""
+    flagged = [(pl.col(name) if name != "fasting" else ~pl.col(name)).fill_null(False) for name in _ASIDE]
+    known_state = pl.col("state").is_not_null() & (pl.col("state") != "unknown")
+    return table.group_by("participant_id", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("n_visits"),
+        pl.col("dated").any().alias("any_dated"),
+        pl.col("usable").any().alias("any_usable"),
+        *(flag.any().alias(f"any_{name}") for name, flag in zip(_ASIDE, flagged, strict=True)),
+        pl.when(pl.col("insulin").is_not_null().any())
+        .then(pl.lit("insulin"))
+        .when(pl.col("tg_hdl").is_not_null().any())
+        .then(pl.lit("tg_hdl"))
+        .alias("marker"),
+        pl.col("state").filter(known_state).last().alias("last_state"),
+    )
+
+
+def _judged(kept: pl.DataFrame) -> pl.DataFrame:
+    """Count and span the visits that are judged."""
+    markers = [pl.col(name).count().cast(pl.Int64).alias(f"n_{name}") for name in ("insulin", "tg_hdl", "glucose")]
+    measured = {name: pl.col("years").filter(pl.col(name).is_not_null()) for name in ("insulin", "tg_hdl")}
+    return kept.group_by("participant_id", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("n_visits_used"),
+        pl.col("years").min().alias("first"),
+        pl.col("years").max().alias("last"),
+        pl.col("age").drop_nulls().last().alias("age"),
+        (pl.col("segment").first() > 0).alias("broken_before"),
+        (pl.col("segment").first() < pl.col("last_segment").first()).alias("broken_after"),
+        *markers,
+        *((years.max() - years.min()).alias(f"span_{name}") for name, years in measured.items()),
+    )
+
+
+def _classes_at_event(usable: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Give the class of the reading that dates each participant's event."""
+    at_event = usable.join(events.select("participant_id", "event_years"), on="participant_id").filter(
+        (pl.col("years") == pl.col("event_years")) & pl.col("glycaemia").is_in(["prediabetes", "diabetes"])
+    )
+    return at_event.group_by("participant_id", maintain_order=True).agg(pl.col("glycaemia").first().alias("event"))
 
 
 def _obstacle(settings: DetectSettings) -> pl.Expr:
