@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from ircohort import cli
+from ircohort.cli.writing import progress
 
 ROWS = "id,date,glucose (mg/dL),insulin (uIU/mL),tg (mg/dL),hdl (mg/dL)\n" + "".join(
     f"p{person},20{10 + year}-03-0{person + 1},{88 + person},{6 + year + person},100,{50 - person}\n"
@@ -418,3 +419,14 @@ def test_every_command_has_help(call, command):
     code, out, _ = call(command, "--help")
     assert code == 0
     assert out.startswith("Usage: ircohort")
+
+
+def test_a_terminal_is_shown_the_stage_that_is_under_way(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress(("reading", "writing"), quiet=False) as tell:
+        tell("reading")
+        tell("writing")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "reading" in shown.err
+    assert "100%" in shown.err

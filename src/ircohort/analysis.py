@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import PathLike
@@ -135,7 +135,11 @@ def read(inputs: Any = (), *, config: Any = None) -> Normalised:
     return normalise(read_inputs(inputs, settings), settings.columns, settings.policy)
 
 
-def analyse(inputs: Any = (), *, config: Any = None) -> Analysis:
+STAGES = ("reading", "individuals", "cohort")
+"""The stages of the main job, in their order."""
+
+
+def analyse(inputs: Any = (), *, config: Any = None, on_stage: Callable[[str], None] | None = None) -> Analysis:
     """Do the main job: read, compute markers, find individuals, model the cohort.
 
     Parameters
@@ -144,6 +148,8 @@ def analyse(inputs: Any = (), *, config: Any = None) -> Analysis:
         A file, glob or directory, or several; empty to take those of the configuration.
     config
         Path of a TOML configuration, a dictionary of the same shape, or :class:`Settings`.
+    on_stage
+        Called with the name of each of :data:`STAGES` as it begins.
 
     Returns
     -------
@@ -157,9 +163,12 @@ def analyse(inputs: Any = (), *, config: Any = None) -> Analysis:
     FileError, UsageError
         If a file cannot be read, or is not there.
     """
-    settings = settings_of(config)
+    settings, tell = settings_of(config), on_stage or (lambda _: None)
+    tell("reading")
     cohort, visits = visits_of(settings, inputs)
+    tell("individuals")
     detection = detect(visits, settings.detect, seed=settings.seed)
+    tell("cohort")
     trajectory, warnings = _trajectory(visits, settings)
     return Analysis(cohort, visits, detection, trajectory, settings, warnings, versions())
 

@@ -17,7 +17,7 @@ from ircohort.cli.options import (
     settings_for,
     with_options,
 )
-from ircohort.cli.writing import check_file, say, table_text, write_bytes, write_frame
+from ircohort.cli.writing import check_file, progress, say, table_text, write_bytes, write_frame
 from ircohort.errors import ThresholdError, UsageError
 
 if TYPE_CHECKING:
@@ -49,23 +49,23 @@ def run(
     limit = _limit(fail_on)
     started = datetime.now(UTC)
     settings = settings_for(inputs, said)
+    from ircohort.analysis import STAGES, analyse
     from ircohort.output import check_target, save
 
     check_target(Path(out), overwrite=overwrite)
-    analysis = _analyse(settings, quiet)
-    save(analysis, out, overwrite=overwrite, visits_csv=visits_csv, started=started)
+    with progress((*STAGES, "figures and report"), quiet) as tell:
+        analysis = analyse(config=settings, on_stage=tell)
+        tell("figures and report")
+        save(analysis, out, overwrite=overwrite, visits_csv=visits_csv, started=started)
+    _say_notes(analysis, quiet)
     say(_summary(analysis), quiet)
     say(f"Report: {Path(out) / 'report.html'}", quiet)
     _hold(limit, analysis)
 
 
-def _analyse(settings: Settings, quiet: bool) -> Analysis:
-    from ircohort.analysis import analyse
-
-    analysis = analyse(config=settings)
+def _say_notes(analysis: Analysis, quiet: bool) -> None:
     for warning in (*analysis.cohort.notes, *analysis.warnings):
         say(f"Note: {warning}", quiet)
-    return analysis
 
 
 def _summary(analysis: Analysis) -> str:
@@ -211,8 +211,13 @@ def report(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     """Do the main job, and write the one-page report alone."""
     settings = settings_for(inputs, said)
     check_file(out, inputs=files_of(settings))
+    from ircohort.analysis import STAGES, analyse
     from ircohort.output import figures, page
 
-    analysis = _analyse(settings, quiet)
-    write_bytes(page(analysis, figures(analysis)).encode(), out)
+    with progress((*STAGES, "figures and report"), quiet) as tell:
+        analysis = analyse(config=settings, on_stage=tell)
+        tell("figures and report")
+        content = page(analysis, figures(analysis)).encode()
+    _say_notes(analysis, quiet)
+    write_bytes(content, out)
     say(f"Report: {out}", quiet or out == "-")

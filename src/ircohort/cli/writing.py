@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,23 @@ def say(text: str, quiet: bool = False) -> None:
     """Tell the user something, on standard error."""
     if not quiet:
         click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def progress(stages: Sequence[str], quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal, on standard error, which of the stages is under way."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=len(stages), file=sys.stderr, item_show_func=lambda stage: stage or "") as bar:
+        bar.render_progress()
+
+        def tell(stage: str) -> None:
+            bar.update(stages.index(stage) - bar.pos, stage)
+            bar.render_progress()
+
+        yield tell
+        bar.update(len(stages) - bar.pos)
 
 
 def table_text(frame: Any) -> str:
