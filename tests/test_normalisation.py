@@ -196,6 +196,16 @@ def test_a_censored_reading_is_classified_only_where_it_is_sure(cohort):
     assert result.visits["glycaemia"].to_list() == ["normal", None, "diabetes"]
 
 
+def test_an_accepted_value_far_from_the_others_of_its_person_is_pointed_to_without_showing_it(cohort):
+    rows = "".join(f"a,{2010 + year}-01-01,{value}\n" for year, value in enumerate((93, 95, 950, 97)))
+    result = cohort("id,date,glucose\n" + rows)
+    told = [note for note in result.notes if "typing errors" in note]
+    assert told
+    assert "labs.csv, line 4, glucose" in told[0]
+    assert "950" not in told[0]
+    assert not any("typing" in note for note in cohort("id,date,glucose\n" + rows.replace("950", "105")).notes)
+
+
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +351,7 @@ def test_a_bad_cell_of_a_joined_table_is_listed_once_where_it_stands(cohort):
         ("people.csv", 3, "people.sex", "?")
     ]
     assert result.ledger.rules["rejected"] == {"unreadable_context": 1}
-    assert any("Rejected, 1 of them" in note for note in result.notes)
+    assert any("rejected.csv, 1 of its lines" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31"])

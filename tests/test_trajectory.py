@@ -323,3 +323,12 @@ def test_a_cohort_without_cases_is_a_refusal_that_says_why():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong)) if "event" not in wrong else "no event"):
         ModelSettings(**wrong)
+
+
+def test_an_outcome_whose_curve_no_living_group_has_is_left_out_with_a_hint():
+    visits = cohort(cases=12, others=20)
+    first = pl.col("years") == pl.col("years").min().over("participant_id")
+    slipped = visits.with_columns(glucose_mg_dl=pl.col("glucose_mg_dl") * pl.when(first).then(10.0).otherwise(1.0))
+    found = hidden_window(slipped, ModelSettings(n_refits=0))
+    assert "glucose_mg_dl" not in found.onset["outcome"].to_list()
+    assert any("typing errors among the readings" in note for note in found.notes)

@@ -75,7 +75,11 @@ def _summary(analysis: Analysis) -> str:
     return (
         f"{sum(row['read'] for row in rows):,} rows read, {analysis.visits.height:,} visits of "
         f"{participants.height:,} participants.\n"
-        f"{analysis.detection.n_flagged} of {judged} assessable participants show a hidden window."
+        + (
+            f"{analysis.detection.n_flagged} of {judged} assessable participants are flagged with a hidden window."
+            if judged
+            else "Nobody could be assessed; participants.csv says why."
+        )
     )
 
 
@@ -120,7 +124,9 @@ def check(inputs: Any, quiet: bool, **said: Any) -> None:
     cohort = normalise(export, settings.columns, settings.policy)
     click.echo(table_text(cohort.columns))
     for name, counts in cohort.ledger.rows.items():
-        click.echo(f"{name}: " + ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in counts))
+        click.echo(f"{name}, rows: " + ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in counts))
+    if cohort.ledger.not_read:
+        click.echo(f"Not read: {', '.join(cohort.ledger.not_read)}")
     for note in cohort.notes:
         say(f"Note: {note}", quiet)
 
@@ -137,12 +143,13 @@ def init(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     settings = settings_for(inputs, said)
     check_file(out, inputs=files_of(settings))
     if Path(out).exists() and out != "-":
-        raise UsageError(f"{out} is there already.", next_step="Choose another name with -o.")
+        raise UsageError(f"{out} is there already.", next_step="Answer in it, or choose another name with -o.")
     export = read_inputs((), settings)
     recognition = recognise(export, settings.columns)
     text = draft(recognition, settings, Path(out).parent if out != "-" else Path())
     write_bytes(text.encode(), out)
-    say(f"{len(recognition.questions)} open questions.", quiet)
+    n = len(recognition.questions)
+    say(f"{n} open question{'' if n == 1 else 's'}.", quiet)
 
 
 @click.command()

@@ -219,6 +219,9 @@ def participants_table(rows: pl.DataFrame) -> pl.DataFrame:
     return table.select(schema.PARTICIPANTS.names)
 
 
+_CUT_OFF = ("end_of_follow_up", "break_in_series")
+
+
 def windows_table(rows: pl.DataFrame) -> pl.DataFrame:
     """WINDOWS: one row for each participant whose window is at least possible."""
     half = pl.col("step") / 2 + 1e-9
@@ -244,5 +247,12 @@ def windows_table(rows: pl.DataFrame) -> pl.DataFrame:
         (pl.col("window_end") - pl.col("window_start")).alias("window_years"),
         opened.alias("opened_by"),
         closed.alias("closed_by"),
+    )
+    # Where the data end, a window was cut off, not seen to open or close: there is no interval to give.
+    cut = {"window_start": pl.col("opened_by") != "onset", "window_end": pl.col("closed_by").is_in(_CUT_OFF)}
+    table = table.with_columns(
+        pl.when(~where).then(pl.col(f"{end}{side}")).alias(f"{end}{side}")
+        for end, where in cut.items()
+        for side in ("_low", "_high")
     )
     return schema.arrange(table, schema.WINDOWS).select(schema.WINDOWS.names)

@@ -41,6 +41,11 @@ __all__ = [
 ]
 
 
+FAR_RATIO, READINGS_TO_COMPARE = 5.0, 3
+"""A value this many times the median of a participant's own values, of which there are this many, is pointed to. An
+editorial choice: a decimal slip is 10, a mistaken unit 6 to 88, and a fasting value hardly ever varies so."""
+
+
 @dataclass(frozen=True)
 class Normalised:
     """Clean visits, and the account of everything else.
@@ -129,6 +134,7 @@ def _judge(labs: pl.DataFrame, rows: pl.DataFrame, policy: Policy) -> pl.DataFra
     labs = read_cells(labs, policy)
     no_participant = pl.when(pl.col("our:participant_id").is_null()).then(pl.lit("no_participant"))
     labs = labs.with_columns(pl.coalesce(no_participant, pl.col("rule"), set_aside_rule()).alias("rule"))
+    labs = labs.with_columns(pl.col("our:participant_id").alias("person"))
     results = settle(labs.drop(pl.selectors.starts_with("our:")), policy)
     outcome = pl.col("rule").replace_strict(
         {name: rule.outcome for name, rule in RULES.items()}, return_dtype=pl.String
@@ -225,10 +231,28 @@ def _notes(
         said = {"half": "half the limit (a value above a limit: the limit)", "bounds": "no value, only its bounds"}
         notes.append(f"A censored cell was given {said[policy.censored]}; its bounds stand beside it.")
     reasons = rejected["reason"].value_counts(name="n").sort("n", "reason", descending=[True, False])
-    counted = [f"Rejected, {count} of them: {reason}." for reason, count in reasons.iter_rows()]
+    counted = [f"rejected.csv, {count} of its lines: {reason}." for reason, count in reasons.iter_rows()]
     absent = [
         f"There is no {ANALYTES[name].label} in these data."
         for name in ("glucose", "insulin", "triglycerides", "hdl")
         if not visits[ANALYTES[name].column].count()
     ]
-    return (*notes, *counted, *absent)
+    return (*notes, *_far_from_their_own(results), *counted, *absent)
+
+
+def _far_from_their_own(results: pl.DataFrame) -> list[str]:
+    """Point to accepted values far from the other values of the same participant: typing errors, mostly."""
+    used = results.filter((pl.col("outcome") == "used") & pl.col("value").is_not_null())
+    own = pl.col("value").median().over("person", "analyte")
+    enough = pl.len().over("person", "analyte") >= READINGS_TO_COMPARE
+    ratio = pl.col("value") / own
+    place = [SOURCE_FILE, SOURCE_ROW, "column"]
+    far = used.filter(enough & ((ratio >= FAR_RATIO) | (ratio <= 1 / FAR_RATIO))).select(place).sort(place)
+    if far.is_empty():
+        return []
+    places = [f"{file}, line {row}, {column}" for file, row, column in far.rows()]
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return [
+        f"Accepted, but at least {FAR_RATIO:g} times as high or as low as the participant's median; look whether they are "
+        f"typing errors: {'; '.join(places[:5])}{more}."
+    ]

@@ -14,6 +14,7 @@ import polars as pl
 
 from ircohort.errors import ColumnError, RefusedError, UnitError
 from ircohort.export import Export
+from ircohort.normalisation.readings import read_dates
 from ircohort.schema import VISITS
 from ircohort.units import ANALYTES, Analyte, conversion, fold
 
@@ -178,8 +179,32 @@ def recognise(export: Export, said: Columns) -> Recognition:
     units = [_with_unit(column, said, export, found) for column in found]
     return Recognition(
         tuple(column for column, _ in units),
-        (*ambiguous.values(), *missing, *(question for _, question in units if question)),
+        (
+            *ambiguous.values(),
+            *missing,
+            *(question for _, question in units if question),
+            *_date_questions(found, said, export),
+        ),
     )
+
+
+def _date_questions(found: Iterable[Recognised], said: Columns, export: Export) -> list[RefusedError]:
+    """Ask for the form of dates where no cell of a column has the one that is taken."""
+    dates = [column for column in found if column.name in ("visit_date", "birth_date")]
+    unread = [
+        column.header
+        for column in dates
+        if export.rows[column.header].count() and not read_dates(export.rows[column.header], said.date_format).count()
+    ]
+    return [
+        ColumnError(
+            f"No cell of the column {header} is a date of the form {said.date_format}.",
+            expected="ircohort does not guess whether 03/04 is in March or in April.",
+            next_step='State the form: --date-format "%d/%m/%Y", or in the configuration: '
+            '[columns] date_format = "%d/%m/%Y"',
+        )
+        for header in unread
+    ]
 
 
 def _wanted(said: Columns) -> list[str]:
@@ -312,7 +337,7 @@ def _with_unit(
     analyte = ANALYTES[column.name]
     own = _own(column.header, column.table)
     stated = [
-        (said.units.get(column.name, ""), "stated by you"),
+        (said.units.get(column.name, ""), "option or configuration"),
         (split_unit(own, analyte)[1], "header"),
         (ALIAS_UNITS.get(fold(own), ""), "definition of the column"),
         (only_unit(column.name), "only one is in use"),

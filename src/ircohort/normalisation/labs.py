@@ -60,11 +60,11 @@ def read_rows(export: Export, recognition: Recognition, said: Columns) -> tuple[
             rejected.append(_bad_cells(export, column, answers, rule))
         return answers
 
-    date = checked("visit_date", _dates(text("visit_date"), said, recognition["visit_date"]), "unreadable_date")
+    date = checked("visit_date", read_dates(text("visit_date"), said.date_format), "unreadable_date")
     day = checked("day", _offsets(text("day"), 1 / DAYS_PER_YEAR), "unreadable_date")
     year = checked("year", _offsets(text("year"), 1.0), "unreadable_date")
     stated_age = checked("age", _plausible_age(_numbers(text("age"))), "unreadable_context")
-    born, birth_year = _dates(text("birth_date"), said, recognition["birth_date"]), _numbers(text("birth_year"))
+    born, birth_year = read_dates(text("birth_date"), said.date_format), _numbers(text("birth_year"))
     by_birth_date = (date - born).dt.total_days() / DAYS_PER_YEAR
     by_birth_year = _years_since_the_middle_of(birth_year, date)
     checked("birth_date", _credible(born, by_birth_date), "unreadable_context")
@@ -109,18 +109,6 @@ def _bad_cells(export: Export, column: Recognised, answers: pl.Series, rule: str
 
 def _numbers(texts: pl.Series) -> pl.Series:
     return texts.map_elements(read_number, return_dtype=pl.Float64, skip_nulls=True)
-
-
-def _dates(texts: pl.Series, said: Columns, column: Recognised | None) -> pl.Series:
-    dates = read_dates(texts, said.date_format)
-    if column is not None and texts.count() and not dates.count():
-        raise ColumnError(
-            f"No cell of the column {column.header} is a date of the form {said.date_format}.",
-            expected="ircohort does not guess whether 03/04 is in March or in April.",
-            next_step='State the form: --date-format "%d/%m/%Y", or in the configuration: '
-            '[columns] date_format = "%d/%m/%Y"',
-        )
-    return dates
 
 
 def _plausible_age(ages: pl.Series) -> pl.Series:

@@ -188,7 +188,7 @@ def summary(facts: Facts) -> str:
         first = (
             f"{count(found.n_flagged)} of {counted(found.n_assessable, 'person', 'people')} whose data can be judged "
             f"({part}) {'is' if found.n_flagged == 1 else 'are'} flagged as showing {_risen(found.flagged)} while "
-            "fasting glucose still read normal"
+            "their fitted glucose was normal"
         )
     return f"{first}; {_cohort_clause(facts.course)}."
 

@@ -118,6 +118,25 @@ def _design_rows(record: Fit, times: Floats, progressor: bool, person: Mapping[s
     return design_matrix(record, pl.DataFrame(columns))
 
 
+def require_possible(outcome: Outcome, record: Fit, person: Mapping[str, float], times: Floats) -> None:
+    """Refuse a model whose curves leave what groups of living people show; single false readings bend them so.
+
+    Raises
+    ------
+    ModelError
+        If the fitted mean of a group leaves ``outcome.possible``.
+    """
+    rows = np.vstack([_design_rows(record, times, group, person) for group in (True, False)])
+    fitted = rows @ record.coefficients
+    values = np.exp(fitted) if outcome.log else fitted
+    low, high = outcome.possible
+    if not ((values >= low) & (values <= high)).all():
+        raise ModelError(
+            f"its fitted curve leaves {low:g} to {high:g} {outcome.unit}, where no group of people is; look for typing "
+            "errors among the readings."
+        )
+
+
 def between_person_sd(record: Fit, times: Floats) -> Floats:
     """Give sqrt(z'Gz) at each time, (k,); refuse if it is nothing beside the measurement variation.
 
@@ -164,7 +183,7 @@ def _window(course: Course, settings: ModelSettings, *, is_glucose: bool) -> dic
     if np.isneginf(course.onsets[0]):
         status = "at_least"
     if years <= 0:
-        status = "none"
+        return dict(zip(names, (0.0, None, None, "none"), strict=True))
     return dict(zip(names, (years, *interval(draws), status), strict=True))
 
 

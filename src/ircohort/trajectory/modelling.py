@@ -14,7 +14,15 @@ from ircohort.errors import FormulaError, ModelError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm import Fit, collinear_columns, draw_weights, fit, gls_bootstrap
 from ircohort.trajectory.alignment import align_visits, count_people_by_year, supported_years
-from ircohort.trajectory.finding import ONSET_SCHEMA, Course, between_person_sd, follow, onset_row, time_grid
+from ircohort.trajectory.finding import (
+    ONSET_SCHEMA,
+    Course,
+    between_person_sd,
+    follow,
+    onset_row,
+    require_possible,
+    time_grid,
+)
 from ircohort.trajectory.narrative import general_notes, outcome_notes
 from ircohort.trajectory.record import GLUCOSE, OUTCOMES, ModelSettings, Outcome, Trajectory
 
@@ -152,7 +160,9 @@ def _fit_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings)
     times = time_grid(complete, earliest, settings.grid_per_year)
     others = fit(_formula_of_comparison(outcome, kept, settings), complete.filter(~pl.col("progressor")))
     spread = between_person_sd(others, times)
-    return _Modelled(outcome, record, times, spread, _standard_person(complete, kept), earliest, (*notes, *more))
+    person = _standard_person(complete, kept)
+    require_possible(outcome, record, person, times)
+    return _Modelled(outcome, record, times, spread, person, earliest, (*notes, *more))
 
 
 def _formula(outcome: Outcome, terms: tuple[str, ...], settings: ModelSettings) -> str:

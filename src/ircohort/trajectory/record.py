@@ -17,12 +17,16 @@ WINDOW_STATUSES = ("closed", "open_at_event", "at_least", "none")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A measurement whose course is modelled: its column, whether on the log scale, its unit, its name in words."""
+    """A measurement whose course is modelled: its column, whether on the log scale, its unit, its name in words.
+
+    ``possible`` bounds the mean of a group of living people, widely; an editorial choice.
+    """
 
     column: str
     log: bool
     unit: str
     label: str
+    possible: tuple[float, float]
 
     @property
     def response(self) -> str:
@@ -34,9 +38,9 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
     {
         row.column: row
         for row in (
-            Outcome("homa_ir", True, "1", "HOMA-IR"),
-            Outcome("tg_hdl_mg", True, "mg/mg", "TG:HDL"),
-            Outcome("glucose_mg_dl", False, "mg/dL", "fasting glucose"),
+            Outcome("homa_ir", True, "1", "HOMA-IR", (0.05, 100.0)),
+            Outcome("tg_hdl_mg", True, "mg/mg", "TG:HDL", (0.05, 100.0)),
+            Outcome("glucose_mg_dl", False, "mg/dL", "fasting glucose", (50.0, 400.0)),
         )
     }
 )
