@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.trajectory import ModelSettings, align, hidden_window
 from ircohort.trajectory.alignment import count_people_by_year, supported_years
+from ircohort.trajectory.finding import require_possible
 from ircohort.trajectory.landmarks import find_onsets, find_windows, interval, leads
 from ircohort.trajectory.narrative import outcome_notes
 from ircohort.trajectory.record import OUTCOMES
@@ -325,10 +326,12 @@ def test_settings_out_of_range_are_refused(wrong):
         ModelSettings(**wrong)
 
 
-def test_an_outcome_whose_curve_no_living_group_has_is_left_out_with_a_hint():
-    visits = cohort(cases=12, others=20)
-    first = pl.col("years") == pl.col("years").min().over("participant_id")
-    slipped = visits.with_columns(glucose_mg_dl=pl.col("glucose_mg_dl") * pl.when(first).then(10.0).otherwise(1.0))
-    found = hidden_window(slipped, ModelSettings(n_refits=0))
-    assert "glucose_mg_dl" not in found.onset["outcome"].to_list()
-    assert any("typing errors among the readings" in note for note in found.notes)
+def test_a_curve_that_no_group_of_people_has_is_refused_with_a_hint():
+    visits = cohort(cases=30, others=40)
+    fitted = hidden_window(visits, ModelSettings(n_refits=0)).fits["glucose_mg_dl"]
+    person = {name: 50.0 for name in ("age", "male") if name in fitted.fixed_names}
+    times = np.linspace(-3.0, 0.0, 4)
+    require_possible(OUTCOMES["glucose_mg_dl"], fitted, person, times)
+    bent = replace(fitted, coefficients=fitted.coefficients - 60.0)
+    with pytest.raises(ModelError, match="typing errors among the readings"):
+        require_possible(OUTCOMES["glucose_mg_dl"], bent, person, times)

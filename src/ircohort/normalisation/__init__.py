@@ -253,6 +253,6 @@ def _far_from_their_own(results: pl.DataFrame) -> list[str]:
     places = [f"{file}, line {row}, {column}" for file, row, column in far.rows()]
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     return [
-        f"Accepted, but at least {FAR_RATIO:g} times as high or as low as the participant's median; look whether they are "
-        f"typing errors: {'; '.join(places[:5])}{more}."
+        f"Accepted, but at least {FAR_RATIO:g} times as high or as low as the participant's median; look whether they "
+        f"are typing errors: {'; '.join(places[:5])}{more}."
     ]
