@@ -127,3 +127,13 @@ def test_the_page_on_input_lists_every_rule_as_it_is():
     page = (ROOT / "docs" / "input.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| ([a-z ]+) \| (.*) \|$", page, flags=re.MULTILINE)
     assert listed == [(rule.name, rule.outcome.replace("_", " "), rule.reason) for rule in RULES.values()]
+
+
+def test_the_page_on_tables_lists_every_column_as_it_is():
+    from ircohort.schema import PARTICIPANTS, REJECTED, VISITS, WINDOWS
+
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    for table in (VISITS, PARTICIPANTS, WINDOWS, REJECTED):
+        section = page.split(f"## `{table.name}`")[1].split("\n## ")[0]
+        listed = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", section, flags=re.MULTILINE)
+        assert listed == [(column.name, column.unit, column.meaning) for column in table.columns]

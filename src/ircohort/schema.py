@@ -108,7 +108,12 @@ PARTICIPANTS = Table(
         Column("reason", _TEXT, "why, in words"),
         Column("marker", _TEXT, "insulin or tg_hdl: the marker judged"),
         Column("probability", _FLOAT, "posterior probability of a hidden window", "1"),
-        Column("probability_beyond_expected", _FLOAT, "the same, beyond the course expected at that age and sex", "1"),
+        Column(
+            "probability_beyond_expected",
+            _FLOAT,
+            "the same, beyond the mean course of the cohort; age and sex do not enter it yet",
+            "1",
+        ),
         *_estimate("rise_pct", "rise of the marker in the best-supported window", "%"),
         *_estimate("insulin_pct_per_year", "yearly change of insulin", "% per year"),
         *_estimate("homa_ir_pct_per_year", "yearly change of HOMA-IR", "% per year"),
