@@ -83,8 +83,8 @@ def read_rows(export: Export, recognition: Recognition, said: Columns) -> tuple[
         **{f"keep:{kept_name(header)}": export.rows[header] for header in said.keep},
     }
     rows = export.labs.places.with_row_index(ROW)
-    read_rows = rows.with_columns(series.alias(f"our:{name}") for name, series in context.items())
-    return read_rows, pl.concat([_no_rejected(), *rejected])
+    rows = rows.with_columns(series.alias(f"our:{name}") for name, series in context.items())
+    return rows, pl.concat([_no_rejected(), *rejected])
 
 
 def _no_rejected() -> pl.DataFrame:
