@@ -57,7 +57,12 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(said, key, nearest):
         {"detect": {"flag_from": 1.5}},
         {"detect": {"min_visits": 2.5}},
         {"report": {"identifiers": "yes"}},
-        {"tables": {"visits": {"files": "visits.csv"}}},
+        {"tables": {"labs": {"decimal": ";"}}},
+        {"tables": {"labs": {"decimal": ",", "thousands": ","}}},
+        {"columns": {"glucose": {"column": "GLU", "pattern": "no group"}}},
+        {"units": {"glucose": {"site": "A"}}},
+        {"policy": {"as_of": "2020-01-01"}},
+        {"policy": {"draw_window_days": -1}},
         {"tables": {"labs": {"encoding": 8}}},
     ],
 )
@@ -149,7 +154,7 @@ def test_a_draft_keeps_what_was_said(tmp_path):
     path = tmp_path / "sub" / "cohort.toml"
     path.write_text(draft(recognise(export, settings.columns), settings, path.parent))
     again = settings_from(read_configuration(path))
-    assert read_export(again.labs, again.joined).rows.equals(export.rows)
+    assert read_export(again.labs, again.joined).labs.frame.equals(export.labs.frame)
     assert (again.policy, again.detect, again.seed) == (settings.policy, settings.detect, 4)
     assert again.columns.named["ill"] == settings.columns.named["ill"]
     assert again.columns.keep == ("race",)

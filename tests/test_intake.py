@@ -149,8 +149,8 @@ def joined(tmp_path, visits, labs="key,glucose\nv1,95\nv2,96\nv9,97\n", **said):
 
 def test_rows_without_a_partner_are_kept_with_nulls(tmp_path):
     export = joined(tmp_path, "key,person\nv2,b\nv1,a\nv3,c\n")
-    assert export.rows["key"].to_list() == ["v1", "v2", "v9"]
-    assert export.rows["visits.person"].to_list() == ["a", "b", None]
+    assert export.columns["key"].text().to_list() == ["v1", "v2", "v9"]
+    assert export.columns["visits.person"].text().to_list() == ["a", "b", None]
     assert export.positions["visits"].to_list() == [1, 0, None]
 
 
@@ -168,8 +168,8 @@ def test_a_key_column_that_is_not_there_is_refused(tmp_path):
 
 
 def test_null_keys_do_not_join_each_other(tmp_path):
-    rows = joined(tmp_path, "key,person\n,nobody\nv1,a\n", labs="key,glucose\n,95\nv1,96\n").rows
-    assert rows["visits.person"].to_list() == [None, "a"]
+    rows = joined(tmp_path, "key,person\n,nobody\nv1,a\n", labs="key,glucose\n,95\nv1,96\n").columns
+    assert rows["visits.person"].text().to_list() == [None, "a"]
 
 
 def test_joined_tables_may_be_listed_in_any_order(tmp_path):
@@ -177,7 +177,7 @@ def test_joined_tables_may_be_listed_in_any_order(tmp_path):
     visits = TableSpec("visits", (str(written(tmp_path, "key,person\nv1,a\n", "v.csv")),), key="key")
     people = TableSpec("people", (str(written(tmp_path, "id,sex\na,f\n", "p.csv")),), key="id", via="visits.person")
     for order in ((visits, people), (people, visits)):
-        assert read_export(labs, order).rows["people.sex"].to_list() == ["f"]
+        assert read_export(labs, order).columns["people.sex"].text().to_list() == ["f"]
 
 
 def test_files_of_one_name_in_two_directories_are_told_apart(tmp_path):

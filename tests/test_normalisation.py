@@ -10,11 +10,18 @@ from ircohort.errors import ColumnError, RefusedError, UnitError
 from ircohort.export import TableSpec
 from ircohort.indices import markers
 from ircohort.intake import read_export
-from ircohort.normalisation import RULES, Choice, Columns, Policy, normalise
-from ircohort.normalisation.readings import read_cell
+from ircohort.normalisation import RULES, Choice, Columns, Policy, UnitSaid, normalise
+from ircohort.normalisation.readings import CellReader, Dialect
 from ircohort.normalisation.rules import OUTCOMES
 
-UNITS = {"glucose": "mg/dL", "insulin": "uIU/mL", "triglycerides": "mg/dL", "hdl": "mg/dL"}
+READ = CellReader(Policy(), Dialect())
+
+
+def units(**stated):
+    return {name: UnitSaid(unit) for name, unit in stated.items()}
+
+
+UNITS = units(glucose="mg/dL", insulin="uIU/mL", triglycerides="mg/dL", hdl="mg/dL")
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def adds_up(ledger):
 
 def test_us_and_si_units_give_the_same_markers(cohort):
     us = cohort("id,date,glucose,insulin,tg,hdl,bmi\na,2020-01-01,95,10,120,50,27\n")
-    si_units = {"glucose": "mmol/L", "insulin": "pmol/L", "triglycerides": "mmol/L", "hdl": "mmol/L"}
+    si_units = units(glucose="mmol/L", insulin="pmol/L", triglycerides="mmol/L", hdl="mmol/L")
     values = ",".join(str(value) for value in (95 / 18.016, 60, 120 / 88.57, 50 / 38.67, 27))
     si = cohort(f"id,date,glucose,insulin,tg,hdl,bmi\na,2020-01-01,{values}\n", Columns(units=si_units))
     for column in ("homa_ir", "homa_b_pct", "quicki", "tg_hdl_mg", "tyg", "spise", "mets_ir", "mcauley"):
@@ -124,7 +131,7 @@ def test_an_unstated_unit_is_asked_for_with_the_median_of_ten_people(cohort):
         cohort(f"id,date,GLU\n{rows}", Columns())
     assert str(refusal.value) == (
         "glucose has no stated unit (labs.csv, column GLU).\n"
-        "Its median is 92.5, as usual for mg/dL; as mmol/L it would be 1666 mg/dL.\n"
+        "Its median is 92.5, as usual for mg/dL; as mmol/L it would be 1666 mg/dL; as g/L it would be 9250 mg/dL.\n"
         "If it is mg/dL, add --unit glucose='mg/dL', or to the configuration: units.glucose = \"mg/dL\"."
     )
 
@@ -137,7 +144,7 @@ def test_all_open_questions_are_asked_at_once(cohort):
 
 
 def test_what_the_user_states_wins_over_the_header(cohort):
-    result = cohort("id,date,glucose (mg/dL)\na,2020-01-01,5\n", Columns(units={"glucose": "mmol/L"}))
+    result = cohort("id,date,glucose (mg/dL)\na,2020-01-01,5\n", Columns(units={"glucose": UnitSaid("mmol/L")}))
     assert only(result)["glucose_mg_dl"] == pytest.approx(90.08)
 
 
@@ -157,12 +164,12 @@ def test_each_bad_cell_stands_in_rejected_with_its_line_and_reason(cohort):
 
 
 def test_a_decimal_comma_is_not_read_as_a_thousands_separator(cohort):
-    assert read_cell("glucose", "5,2", "mmol/L", Policy()).rule == "unreadable_value"
+    assert READ.read("glucose", "5,2", "mmol/L").rule == "unreadable_value"
 
 
 @pytest.mark.parametrize("text", ["1e400", "inf", "nan", "0x10", "--5", "1_000", "٩٥ mg", "95 mg/dL"])
 def test_what_is_no_plain_number_is_not_read(text):
-    assert read_cell("glucose", text, "mg/dL", Policy()).value is None
+    assert READ.read("glucose", text, "mg/dL").value is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,7 @@ def test_day_and_year_offsets_may_be_negative(cohort):
 
 
 def test_a_date_of_a_stated_form_is_read(cohort):
-    result = cohort("id,date,glucose\na,31/12/2020,95\n", Columns(units=UNITS, date_format="%d/%m/%Y"))
+    result = cohort("id,date,glucose\na,31/12/2020,95\n", Columns(units=UNITS, date_format=("%d/%m/%Y",)))
     assert only(result)["visit_date"] == datetime.date(2020, 12, 31)
 
 
@@ -319,7 +326,7 @@ def test_a_table_of_persons_is_known_by_its_own_key_too(cohort):
     assert result.visits["age"].to_list() == pytest.approx([40, 42], abs=0.01)
 
 
-@pytest.mark.parametrize("year", ["2045", "1", "soon"])
+@pytest.mark.parametrize("year", ["1", "soon"])
 def test_a_birth_that_nobody_has_is_rejected(cohort, year):
     result = cohort(f"id,date,birth_year,glucose\na,2020-01-01,{year},95\n")
     assert only(result)["age"] is None
@@ -360,7 +367,7 @@ def test_a_date_that_cannot_be_is_rejected(cohort, text):
 
 
 def test_a_time_may_be_part_of_the_stated_form(cohort):
-    said = Columns(units=UNITS, date_format="%Y-%m-%d %H:%M")
+    said = Columns(units=UNITS, date_format=("%Y-%m-%d %H:%M",))
     result = cohort("id,date,glucose\na,2020-01-01 08:00,95\na,bad,96\n", said)
     assert result.rejected["rule"].to_list() == ["unreadable_date"]
 
@@ -416,9 +423,16 @@ def test_a_long_table_states_units_per_row(cohort):
     assert result.rejected["rule"].to_list() == ["unknown_unit"]
 
 
+@pytest.mark.parametrize("born", ["birth_year,glucose\na,2020-01-01,2045", "dob,glucose\na,2020-01-01,2020-02-01"])
+def test_a_visit_before_birth_has_no_time(cohort, born):
+    result = cohort(f"id,date,{born},95\n")
+    assert (only(result)["visit_date"], only(result)["years"], only(result)["age"]) == (None, None, None)
+    assert result.rejected.select("column", "raw_value", "rule").rows() == [("date", "2020-01-01", "before_birth")]
+
+
 def test_a_test_may_state_its_unit_or_be_named_by_the_user(cohort):
     said = Columns(
-        named={"insulin": Choice("INS-7")}, units={"insulin": "pmol/L"}, long={"test": "test", "value": "value"}
+        named={"insulin": Choice("INS-7")}, units=units(insulin="pmol/L"), long={"test": "test", "value": "value"}
     )
     text = "id,date,test,value\na,2020-01-01,Glucose (mg/dL),95\na,2020-01-01,INS-7,60\na,2020-01-01,BMI,25\n"
     row = only(cohort(text, said))
@@ -432,7 +446,7 @@ def test_a_role_of_a_long_table_that_is_not_there_is_refused(cohort):
 
 
 def test_a_long_table_without_units_is_asked_for_them(cohort):
-    with pytest.raises(RefusedError, match="states no unit for glucose"):
+    with pytest.raises(RefusedError, match="glucose has no stated unit"):
         cohort("id,date,test,value\na,2020-01-01,glucose,95\n", Columns(long={"test": "test", "value": "value"}))
 
 
@@ -469,7 +483,7 @@ def test_a_row_whose_key_leads_nowhere_is_rejected_with_its_line(cohort):
 # --- the ledger ---------------------------------------------------------------------------------------------------
 
 
-cells = st.sampled_from(["95", "96.5", "<70", ">400", "NA", "", "abc", "5,2", "99999", "-3", "1e2"])
+cells = st.sampled_from(["95", "96.5", "<70", ">400", "NA", "", "abc", "5 2", "99999", "-3", "1e2"])
 rows = st.tuples(
     st.sampled_from(["a", "b", "001", ""]),
     st.sampled_from(["2020-01-01", "2021-06-30", "30.6.2021", ""]),

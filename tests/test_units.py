@@ -3,7 +3,9 @@ from decimal import Decimal
 import pytest
 
 from ircohort.errors import UnitError
-from ircohort.units import ANALYTES, INSULIN_PMOL_PER_UIU_OLD, conversion
+from ircohort.layouts import LAB_LAYOUTS
+from ircohort.normalisation.aliases import ALIASES, LOINC
+from ircohort.units import ANALYTES, INSULIN_PMOL_PER_UIU_OLD, conversion, fold
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_glucose_in_mmol_is_recognised_whatever_its_case():
     assert conversion("glucose", "MMOL/L").unit == conversion("glucose", "mmol/l").unit == "mmol/L"
 
 
-@pytest.mark.parametrize("unit", ["", "g/L", "mg", "mg/dL fasting"])
+@pytest.mark.parametrize("unit", ["", "g/dL", "mg", "mg/dL fasting"])
 def test_an_unlisted_unit_is_refused_with_those_that_are_read(unit):
     with pytest.raises(UnitError, match=r"mg/dL, mmol/L") as refusal:
         conversion("glucose", unit)
@@ -56,3 +58,23 @@ def test_every_factor_but_the_canonical_one_names_its_source():
     for analyte in ANALYTES.values():
         assert analyte.conversions[0].scale == 1
         assert all(entry.source for entry in analyte.conversions[1:])
+
+
+def test_every_loinc_code_has_its_check_digit():
+    # The last digit is the mod-10 check digit of the others, as in a credit card number (LOINC Users' Guide).
+    for code in LOINC:
+        digits, check = code.split("-")
+        doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(reversed(digits))]
+        assert (-sum(number // 10 + number % 10 for number in doubled)) % 10 == int(check), code
+
+
+def test_a_spelling_stands_for_one_thing():
+    listed = [word for words in ALIASES.values() for word in words]
+    assert len(listed) == len(set(listed))
+
+
+def test_every_concept_of_a_layout_stands_for_a_code_and_a_unit_that_are_read():
+    for layout in LAB_LAYOUTS:
+        assert set(layout.tests.values()) <= set(LOINC)
+        for unit in layout.units.values():
+            assert any(fold(unit) in analyte.spellings for analyte in ANALYTES.values()), unit

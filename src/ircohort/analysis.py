@@ -65,7 +65,7 @@ def settings_of(
 
     Examples
     --------
-    >>> settings_of({"units": {"glucose": "mmol/L"}}).columns.units["glucose"]
+    >>> settings_of({"units": {"glucose": "mmol/L"}}).columns.units["glucose"].unit
     'mmol/L'
     """
     if isinstance(config, Settings):
@@ -79,8 +79,10 @@ def settings_of(
     return settings_from(overlay(overlay(usual or {}, said), options or {}))
 
 
-def read_inputs(inputs: Any, settings: Settings) -> Export:
+def read_inputs(inputs: Any, settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Export:
     """Read the laboratory files (``inputs`` replace those of the configuration) and the tables joined to them.
+
+    ``on_progress`` is told how many bytes of how many were read.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def read_inputs(inputs: Any, settings: Settings) -> Export:
             "No input was given.",
             next_step="Name the export: ircohort run labs.csv -o results, or a configuration that does.",
         )
-    return read_export(labs, settings.joined)
+    return read_export(labs, settings.joined, on_progress)
 
 
 def read(inputs: Any = (), *, config: Any = None) -> Normalised:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
+
+import polars as pl
 
 from ircohort.detection import DetectSettings
 from ircohort.errors import ConfigurationError, UsageError
 from ircohort.export import TableSpec
 from ircohort.glycaemia import CRITERIA, CUT_OFFS, cut_off
 from ircohort.intake import STANDARD_INPUT
-from ircohort.normalisation import Choice, Columns, Policy, Recognition
-from ircohort.normalisation.columns import CONSTANTS, NAMES, TIMES, Recognised
-from ircohort.normalisation.readings import CENSORED, DUPLICATES, is_date_format
+from ircohort.normalisation import Choice, Columns, Policy, Recognition, UnitSaid
+from ircohort.normalisation.columns import CONSTANTS, FLAGS, LONG_ROLES, NAMES, TIMES, Recognised
+from ircohort.normalisation.readings import CENSORED, DUPLICATES, THOUSANDS, is_date_format
 from ircohort.trajectory import ModelSettings
 from ircohort.units import ANALYTES, INSULIN_FACTORS, conversion
 
@@ -52,13 +57,14 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as plain values by section, without file paths, for manifest and report."""
-        columns = asdict(self.columns)
-        named = {name: choice["header"] for name, choice in columns.pop("named").items()}
+        plain = {name: list(getattr(self.columns, name)) for name in ("keep", "constant", "date_format")}
+        policy = asdict(self.policy)
+        as_of = policy["as_of"].isoformat() if policy["as_of"] else None
         return {
-            "columns": {**named, **{key: value for key, value in columns.items() if key not in ("units", "long")}},
-            "units": dict(self.columns.units),
+            "columns": {**{name: _said_of(choice) for name, choice in self.columns.named.items()}, **plain},
+            "units": {name: _said_of(unit) for name, unit in self.columns.units.items()},
             "long": dict(self.columns.long),
-            "policy": {**asdict(self.policy), "insulin_factor": str(self.policy.insulin_factor)},
+            "policy": {**policy, "insulin_factor": str(self.policy.insulin_factor), "as_of": as_of},
             "detect": asdict(self.detect),
             "model": asdict(self.model),
             "report": asdict(self.report),
@@ -139,7 +145,7 @@ def settings_from(said: Mapping[str, Any]) -> Settings:
     tables = _section(said, "tables")
     specs = {name: _table(name, _section(tables, name, "tables.")) for name in tables}
     seed = said.get("seed", 0)
-    _expect(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", "a whole number from 0")
+    _expect(_is_count(seed), "seed", "a whole number from 0")
     policy = _policy(_section(said, "policy"))
     gate = {"glucose_cut_off_mg_dl": cut_off(f"{policy.criteria}_glucose_prediabetes", policy.cut_offs)}
     return Settings(
@@ -197,44 +203,77 @@ def _table(name: str, said: Section) -> TableSpec:
     for key, value in said.items():
         where = f"[{section}] {key}"
         values[key] = _texts(value, where) if key in ("files", "missing") else _text(value, where)
-    if name != LABS and not values.get("key"):
+    spec = TableSpec(name, **values)
+    _expect(spec.decimal in (".", ","), f"[{section}] decimal", 'a point or a comma, as decimal = ","')
+    _expect(spec.thousands in THOUSANDS, f"[{section}] thousands", "a point, a comma, a blank or an apostrophe")
+    if spec.decimal == spec.thousands:
         raise ConfigurationError(
-            f"The table {name} has no key.", next_step=f"State the column that names its rows: --key {name}=COLUMN"
+            f"The decimal mark of the table {name} is also what sets its thousands apart.",
+            next_step=f'State both, for example [{section}] decimal = ",", thousands = "."',
         )
-    return TableSpec(name, **values)
+    return spec
 
 
 def _columns(said: Mapping[str, Any]) -> Columns:
     section, units, long = _section(said, "columns"), _section(said, "units"), _section(said, "long")
     _known(section, (*NAMES, "keep", "constant", "date_format"), "columns")
     _known(units, ANALYTES, "units")
-    _known(long, ("test", "value", "unit"), "long")
-    for analyte, unit in units.items():
-        conversion(analyte, _text(unit, f"[units] {analyte}"))
+    _known(long, LONG_ROLES, "long")
     constant = _texts(section.get("constant", ()), "[columns] constant")
     for name in constant:
         _expect(name in CONSTANTS, "[columns] constant", f"one of {', '.join(CONSTANTS)}")
-    date_format = _text(section.get("date_format", "%Y-%m-%d"), "[columns] date_format")
-    _expect(is_date_format(date_format), "[columns] date_format", "a form with day, month and year, as %d/%m/%Y")
+    forms = _texts(section.get("date_format", Columns().date_format), "[columns] date_format")
+    for form in forms:
+        _expect(is_date_format(form), "[columns] date_format", "a form with day, month and year, as %d/%m/%Y, or excel")
+    _expect(bool(forms), "[columns] date_format", "at least one form")
     return Columns(
-        named={name: _choice(name, section[name]) for name in NAMES if name in section},
+        named={name: _choice(name, section[name], bool(long)) for name in NAMES if name in section},
         keep=_texts(section.get("keep", ()), "[columns] keep"),
         constant=constant,
-        units=units,
-        date_format=date_format,
+        units={name: _unit(name, unit) for name, unit in units.items()},
+        date_format=forms,
         long={key: _text(value, f"[long] {key}") for key, value in long.items()},
     )
 
 
-def _choice(name: str, said: Any) -> Choice:
+def _choice(name: str, said: Any, long: bool) -> Choice:
+    where = f"[columns] {name}"
     if isinstance(said, str):
         return Choice(said)
-    where = f"[columns] {name}"
-    _expect(
-        isinstance(said, dict) and isinstance(said.get("column"), str), where, 'a header, or { column = "HEADER", … }'
-    )
-    _known(said, ("column", "female", "male") if name == "sex" else ("column", "yes", "no"), f"columns.{name}")
-    return Choice(said["column"], {key: _texts(said[key], where) for key in said if key != "column"})
+    if isinstance(said, list) and name in ANALYTES:
+        return Choice(tests=_texts(said, where))
+    _expect(isinstance(said, dict), where, 'a header, or { column = "HEADER", … }')
+    words = ("female", "male") if name == "sex" else ("yes", "no") if name in FLAGS else ()
+    _known(said, ("column", "pattern", *words), f"columns.{name}")
+    in_rows = long and name in ANALYTES and "column" not in said
+    _expect(in_rows or isinstance(said.get("column"), str), where, 'a header, or { column = "HEADER", … }')
+    pattern = _text(said.get("pattern", ""), f"{where} pattern")
+    _expect(not pattern or _has_one_group(pattern), f"{where} pattern", "a regular expression with one group")
+    values = {key: _texts(said[key], where) for key in said if key not in ("column", "pattern")}
+    return Choice(said.get("column", ""), values, pattern)
+
+
+def _has_one_group(pattern: str) -> bool:
+    try:
+        return len(pl.Series([""]).str.extract_groups(f"^(?:{pattern})$").struct.fields) == 1
+    except pl.exceptions.PolarsError:
+        return False
+
+
+def _unit(analyte: str, said: Any) -> UnitSaid:
+    """Read a unit: one for all, or what it varies by."""
+    where = f"[units] {analyte}"
+    if isinstance(said, str):
+        return UnitSaid(conversion(analyte, said).unit)
+    forms = 'a unit, { column = "HEADER" }, { file = { "a.csv" = "mg/dL" } } or { year = { "2014" = "mg/dL" } }'
+    _expect(isinstance(said, dict), where, forms)
+    _known(said, ("column", "units", "file", "year"), f"units.{analyte}")
+    by = [key for key in ("column", "file", "year") if key in said]
+    _expect(len(by) == 1, where, forms)
+    words = said.get("units", {}) if by == ["column"] else said[by[0]]
+    _expect(isinstance(words, dict), where, forms)
+    units = {str(word): conversion(analyte, _text(unit, where)).unit for word, unit in words.items()}
+    return UnitSaid(by=by[0], column=_text(said["column"], where) if by == ["column"] else "", units=units)
 
 
 def _policy(said: Section) -> Policy:
@@ -245,13 +284,23 @@ def _policy(said: Section) -> Policy:
     _known(cut_offs, CUT_OFFS, "policy.cut_offs")
     for name, value in cut_offs.items():
         _expect(_is_number(value) and value > 0, f"[policy.cut_offs] {name}", "a number above 0")
-    chosen = {**said, "cut_offs": cut_offs}
+    days, as_of = said.get("draw_window_days", 0), said.get("as_of")
+    _expect(_is_count(days), "[policy] draw_window_days", "a whole number from 0")
+    _expect(type(as_of) in (date, NoneType), "[policy] as_of", "a date, as 2026-01-31")
+    trusted = _texts(said.get("trust_units", ()), "[policy] trust_units")
+    for name in trusted:
+        _expect(name in ANALYTES, "[policy] trust_units", f"one of {', '.join(ANALYTES)}")
+    chosen = {**said, "cut_offs": cut_offs, "trust_units": trusted}
     if "insulin_factor" in said:
         factors = {str(float(factor)): factor for factor in INSULIN_FACTORS}
         given = str(float(said["insulin_factor"])) if _is_number(said["insulin_factor"]) else ""
         _expect(given in factors, "[policy] insulin_factor", "6.0 or 6.945 pmol per uIU")
         chosen["insulin_factor"] = factors[given]
     return Policy(**chosen)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_number(value: Any) -> bool:
@@ -282,8 +331,8 @@ def _like(value: Any, default: Any, key: str) -> Any:
     return value
 
 
-def draft(recognition: Recognition, settings: Settings, beside: Path) -> str:
-    """Write a configuration for review: what was recognised, what was said, and a line for each open question.
+def draft(recognition: Recognition, settings: Settings, beside: Path, unread: Iterable[str] = ()) -> str:
+    """Write a configuration for review: what was recognised and how, what was said, a line for each open question.
 
     Parameters
     ----------
@@ -293,22 +342,28 @@ def draft(recognition: Recognition, settings: Settings, beside: Path) -> str:
         What was said; whatever differs from the defaults is written down.
     beside
         The directory of the configuration, to which its paths are relative.
+    unread
+        Headers of columns that are not read, any of which could be kept.
     """
-    lines = [f"config = {VERSION}"]
+    lines = [
+        "# What ircohort recognised, for review. `ircohort run --config` takes it as it is.",
+        f"config = {VERSION}",
+    ]
     if settings.seed:
         lines.append(f"seed = {settings.seed}")
     for spec in (settings.labs, *settings.joined):
         values = _differing(spec, TableSpec(spec.name))
         values["files"] = [_relative(given, beside) for given in spec.files]
-        lines += ["", f"[tables.{spec.name}]", *_lines(values)]
-    columns = {column.name: _said_of(column) for column in recognition.columns}
+        lines += ["", f"[tables.{_key(spec.name)}]", *_lines(values)]
+    lines += ["", "[columns]", *(_column_line(column, recognition) for column in recognition.columns)]
     plain = {name: getattr(settings.columns, name) for name in ("keep", "constant", "date_format")}
     defaults = Columns()
-    columns |= {name: value for name, value in plain.items() if value != getattr(defaults, name)}
-    lines += ["", "[columns]", *_lines(columns), "", "[units]"]
-    lines += [_unit_line(column) for column in recognition.analytes]
+    lines += _lines({name: value for name, value in plain.items() if value != getattr(defaults, name)})
+    if listed := [header for header in unread if header not in settings.columns.keep]:
+        lines.append(f"# not read; any of them can be carried through to the visits: keep = {_toml(listed)}")
+    lines += ["", "[units]", *(_unit_line(column, recognition) for column in recognition.analytes)]
     sections = {
-        "long": dict(settings.columns.long),
+        "long": {} if recognition.layout else dict(recognition.long),
         "policy": _differing(settings.policy, Policy()),
         "detect": _differing(settings.detect, DetectSettings()),
         "model": _differing(settings.model, ModelSettings()),
@@ -322,6 +377,13 @@ def draft(recognition: Recognition, settings: Settings, beside: Path) -> str:
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
+def _column_line(column: Recognised, recognition: Recognition) -> str:
+    """Write what a column was recognised as; what a known layout says of itself need not be said again."""
+    line = f"{column.name} = {_toml(_said_of(column))}"
+    by_layout = recognition.layout and column.rule not in ("named", "spelling")
+    return f"# {line}  # {column.rule}" if by_layout else f"{line}  # {column.rule}"
+
+
 def _differing(record: Any, default: Any) -> Section:
     pairs = {entry.name: (getattr(record, entry.name), getattr(default, entry.name)) for entry in fields(record)}
     return {name: said for name, (said, usual) in pairs.items() if said != usual}
@@ -331,11 +393,26 @@ def _relative(given: str, beside: Path) -> str:
     return given if given == STANDARD_INPUT else Path(os.path.relpath(given, beside)).as_posix()
 
 
-def _said_of(column: Recognised) -> Any:
-    return {"column": column.header, **column.values} if column.values else column.header
+def _said_of(said: Choice | UnitSaid | Recognised) -> Any:
+    """Write what is said of a column or a unit as a configuration would."""
+    if isinstance(said, UnitSaid):
+        whole = (
+            {"column": said.column, "units": dict(said.units)} if said.by == "column" else {said.by: dict(said.units)}
+        )
+        return said.unit or {key: value for key, value in whole.items() if value}
+    if said.tests:
+        return list(said.tests)
+    more = {
+        **{key: list(words) for key, words in said.values.items()},
+        **({"pattern": said.pattern} if said.pattern else {}),
+    }
+    return {"column": said.header, **more} if more else said.header
 
 
-def _unit_line(column: Recognised) -> str:
+def _unit_line(column: Recognised, recognition: Recognition) -> str:
+    if column.varying:
+        line = f"{column.name} = {_toml(_said_of(column.varying[0]))}  # {column.unit_from}"
+        return f"# {line}" if recognition.layout or recognition.long else line
     if column.unit:
         return f"{column.name} = {_toml(column.unit)}  # {column.unit_from}"
     known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)
@@ -343,7 +420,11 @@ def _unit_line(column: Recognised) -> str:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return [f"{_key(key)} = {_toml(value)}" for key, value in values.items()]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
@@ -352,4 +433,6 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(_lines(value)) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", ".", "-")
-"""Cells that stand for "not measured" unless the configuration lists others."""
+MISSING = ("", "NA", "N/A", "NaN", "NULL", "None", ".", "-")
+"""Cells that stand for "not measured" unless the configuration lists others; case does not count."""
 
 SOURCE_FILE, SOURCE_ROW = "source_file", "source_row"
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """Where a table is and how it hangs together with the others.
+    """Where a table is, how it is written, and how it hangs together with the others.
 
     ``key`` is the header of its key column, unique in it; ``via`` the header that holds the same key in the
     laboratory table, or ``table.Header`` where it stands in another joined table (default: ``key`` itself).
+    ``decimal`` and ``thousands`` say how its numbers are written, ``sheet`` which sheet of a workbook it is.
     """
 
     name: str
@@ -28,6 +29,9 @@ class TableSpec:
     missing: tuple[str, ...] = MISSING
     encoding: str = ""
     delimiter: str = ""
+    decimal: str = "."
+    thousands: str = ""
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,43 @@ class Malformed:
 
 
 @dataclass(frozen=True)
-class RawTable:
-    """A table as text, a missing cell null.
+class TextColumn:
+    """A column of text in which each distinct cell is held once, so that memory and work grow with what differs.
 
-    ``frame`` has the columns of the file; ``places``, row by row, ``source_file`` and ``source_row``.
+    ``texts``: the distinct cells, sorted, none missing. ``codes``: for each row the place of its cell in ``texts``,
+    null where it is missing. So the order of codes is the order of texts, whatever the order of rows.
+    """
+
+    texts: pl.Series
+    codes: pl.Series
+
+    def of(self, answers: pl.Series) -> pl.Series:
+        """Give each row the answer for its cell: ``answers`` has one for each of ``texts``."""
+        return answers.gather(self.codes)
+
+    def text(self) -> pl.Series:
+        """Give the column row by row."""
+        return self.of(self.texts)
+
+    def rewritten(self, answers: pl.Series) -> TextColumn:
+        """Give the column with each cell replaced by the answer for it; cells whose answer is null are missing."""
+        code_of_answer = (answers.rank("dense") - 1).cast(pl.UInt32)
+        return TextColumn(answers.drop_nulls().unique().sort(), self.of(code_of_answer))
+
+    def at(self, rows: pl.Series) -> TextColumn:
+        """Take the given rows, which may repeat or be null."""
+        return TextColumn(self.texts, self.codes.gather(rows))
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as text.
+
+    ``columns`` by header, in the order of the file; ``places``, row by row, ``source_file`` and ``source_row``.
     """
 
     spec: TableSpec
-    frame: pl.DataFrame
+    columns: Mapping[str, TextColumn]
     places: pl.DataFrame
     files: tuple[FileRead, ...]
     malformed: tuple[Malformed, ...] = ()
@@ -67,23 +100,39 @@ class RawTable:
     @property
     def headers(self) -> tuple[str, ...]:
         """The headers of the file, in their order."""
-        return tuple(self.frame.columns)
+        return tuple(self.columns)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The table as text, row by row, a missing cell null."""
+        return pl.DataFrame([column.text().alias(header) for header, column in self.columns.items()])
 
 
 @dataclass(frozen=True)
 class Export:
     """Laboratory rows with what was joined to them.
 
-    ``rows`` holds the laboratory columns, and those of joined tables as ``table.Header``; ``positions``, for each
+    ``columns`` holds the laboratory columns, and those of joined tables as ``table.Header``; ``positions``, for each
     joined table, the row of it that each laboratory row led to (null where none fits).
     """
 
     labs: RawTable
     joined: Mapping[str, RawTable]
-    rows: pl.DataFrame
+    columns: Mapping[str, TextColumn]
     positions: Mapping[str, pl.Series]
+
+    @property
+    def height(self) -> int:
+        """The number of laboratory rows."""
+        return self.labs.places.height
 
     @property
     def files(self) -> tuple[FileRead, ...]:
         """All files that were read, laboratory files first."""
         return (*self.labs.files, *(file for table in self.joined.values() for file in table.files))
+
+    def table_of(self, header: str) -> str:
+        """Name the joined table that a column stands in; empty for the laboratory table."""
+        if header in self.labs.columns:
+            return ""
+        return next(name for name in self.joined if header.startswith(f"{name}."))

@@ -157,9 +157,8 @@ def _rounded(value: Decimal, limit: Decimal) -> Decimal:
 
 def worse_of(glucose: pl.Expr, hba1c: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """Combine the classes of the two readings of a visit: the worse one, and which reading decided it."""
-    ranks = {name: rank for rank, name in enumerate(GLYCAEMIA)}
     by_glucose, by_hba1c = (
-        reading.replace_strict(ranks, return_dtype=pl.Int8).fill_null(-1) for reading in (glucose, hba1c)
+        reading.cast(pl.Enum(GLYCAEMIA)).to_physical().cast(pl.Int8).fill_null(-1) for reading in (glucose, hba1c)
     )
     decided = pl.when(by_hba1c > by_glucose).then(hba1c).otherwise(glucose)
     decider = pl.when(by_hba1c > by_glucose).then(pl.lit("hba1c")).otherwise(pl.lit("glucose"))

@@ -57,6 +57,9 @@ _MARKERS = (
     Column("mcauley", _FLOAT, "McAuley index, insulin sensitivity", "mg/kg/min"),
 )
 
+COMPUTED = (*(marker.name for marker in _MARKERS), "state")
+"""Columns of VISITS that are computed from the others."""
+
 # The ranges are limits of data entry, wide on purpose: a value outside them is a typing error or another unit, not
 # a patient. They are an editorial choice, not reference intervals.
 VISITS = Table(
@@ -77,9 +80,12 @@ VISITS = Table(
         Column("c_peptide_ng_ml", _FLOAT, "C-peptide", "ng/mL", 0.01, 50),
         Column("fasting", _BOOL, "the draw was fasting"),
         Column("glucose_lowering_drug", _BOOL, "on a glucose-lowering drug"),
+        Column("insulin_therapy", _BOOL, "on insulin therapy"),
         Column("pregnant", _BOOL, "pregnant at the visit"),
         Column("ill", _BOOL, "acutely ill at the visit"),
+        Column("recent_exercise", _BOOL, "exercise within the 72 hours before the draw"),
         Column("assay", _TEXT, "insulin assay"),
+        Column("specimen", _TEXT, "specimen, as serum or plasma"),
         Column("site", _TEXT, "laboratory or site"),
         Column("glycaemia", _TEXT, "normal, prediabetes or diabetes, by the reading as reported"),
         Column("glycaemia_by", _TEXT, "glucose or hba1c: which reading decided"),

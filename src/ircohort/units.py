@@ -69,7 +69,14 @@ def _unit_map(table: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({fold(spelling): unit for unit, row in table.items() for spelling in row.split("|")})
 
 
-_MASS_OR_MOLES = {"mg/dL": "mg/dL|mg/100mL|mg%|mgdL|mg per dL", "mmol/L": "mmol/L|mM|mmol|mmolL|mmol per L"}
+_MASS_OR_MOLES = {
+    "mg/dL": "mg/dL|mgs/dL|mg/100mL|mg%|mgdL|mg per dL|mg per deciliter|mg/deciliter|milligram per deciliter"
+    "|milligrams per deciliter",
+    "mmol/L": "mmol/L|mmols/L|mM|mmol|mmolL|mmol per L|mmol per liter|mmol/liter|millimole per liter"
+    "|millimoles per liter",
+    "g/L": "g/L|gL|gram per liter|grams per liter",
+}
+_GRAMS = Conversion("g/L", Decimal(100), source="1 g/L = 100 mg/dL")
 _NHANES = "NHANES 2017-2018 laboratory documentation"
 
 ANALYTES: Mapping[str, Analyte] = MappingProxyType(
@@ -83,6 +90,7 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 (
                     Conversion("mg/dL", Decimal(1)),
                     Conversion("mmol/L", Decimal("18.016"), source="molar mass of glucose 180.16 g/mol"),
+                    _GRAMS,
                 ),
                 _unit_map(_MASS_OR_MOLES),
             ),
@@ -96,8 +104,10 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 ),
                 _unit_map(
                     {
-                        "uIU/mL": "uIU/mL|uU/mL|mIU/L|mU/L|microU/mL|microIU/mL|mcU/mL|mcIU/mL|uIUmL|mUL",
-                        "pmol/L": "pmol/L|pM|pmol|pmolL",
+                        "uIU/mL": "uIU/mL|uU/mL|mIU/L|mU/L|microU/mL|microIU/mL|mcU/mL|mcIU/mL|uUI/mL|mUI/L|uIUmL|mUL"
+                        "|micro-international unit per milliliter|microunit per milliliter"
+                        "|milli-international unit per liter|milliunit per liter",
+                        "pmol/L": "pmol/L|pM|pmol|pmolL|picomole per liter|picomoles per liter",
                     }
                 ),
             ),
@@ -108,6 +118,7 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 (
                     Conversion("mg/dL", Decimal(1)),
                     Conversion("mmol/L", Decimal("88.57"), source=f"0.01129 mmol/L per mg/dL, {_NHANES}"),
+                    _GRAMS,
                 ),
                 _unit_map(_MASS_OR_MOLES),
             ),
@@ -118,6 +129,7 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 (
                     Conversion("mg/dL", Decimal(1)),
                     Conversion("mmol/L", Decimal("38.67"), source=f"0.02586 mmol/L per mg/dL, {_NHANES}"),
+                    _GRAMS,
                 ),
                 _unit_map(_MASS_OR_MOLES),
             ),
@@ -142,8 +154,9 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 ),
                 _unit_map(
                     {
-                        "NGSP %": "%|NGSP %|% NGSP|NGSP|DCCT %|% DCCT|percent",
-                        "mmol/mol": "mmol/mol|IFCC|IFCC mmol/mol|mmol/mol IFCC|mmolmol",
+                        "NGSP %": "%|NGSP %|% NGSP|NGSP|DCCT %|% DCCT|percent|per cent|pct|%{HbA1c}|%{of'HGB}|% Hb|%total Hb"
+                        "|% of total Hb",
+                        "mmol/mol": "mmol/mol|IFCC|IFCC mmol/mol|mmol/mol IFCC|mmolmol|mmol/mol Hb|millimole per mole",
                         "JDS %": "JDS %|% JDS|JDS",
                     }
                 ),
@@ -157,14 +170,20 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                     Conversion("nmol/L", Decimal("3.02"), source="3.02 ng/mL per nmol/L, homa2calc"),
                     Conversion("pmol/L", Decimal("0.00302"), source="3.02 ng/mL per nmol/L, homa2calc"),
                 ),
-                _unit_map({"ng/mL": "ng/mL|ug/L|ngmL", "nmol/L": "nmol/L|nM", "pmol/L": "pmol/L|pM"}),
+                _unit_map(
+                    {
+                        "ng/mL": "ng/mL|ug/L|mcg/L|ngmL|nanogram per milliliter|microgram per liter",
+                        "nmol/L": "nmol/L|nM|nmolL|nanomole per liter",
+                        "pmol/L": "pmol/L|pM|pmolL|picomole per liter",
+                    }
+                ),
             ),
             Analyte(
                 "bmi",
                 "bmi",
                 "body mass index",
                 (Conversion("kg/m2", Decimal(1)),),
-                _unit_map({"kg/m2": "kg/m2|kg/m²|kg/m^2|kgm2"}),
+                _unit_map({"kg/m2": "kg/m2|kg/m²|kg/m^2|kg/m**2|kgm2|kg/sq m|kg/sqm"}),
                 dimension="measurement",
             ),
             Analyte(
@@ -175,7 +194,9 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                     Conversion("cm", Decimal(1)),
                     Conversion("in", Decimal("2.54"), source="international inch, 2.54 cm"),
                 ),
-                _unit_map({"cm": "cm|centimetre|centimeter", "in": "in|inch|inches"}),
+                _unit_map(
+                    {"cm": "cm|centimetre|centimeter|centimetres|centimeters", "in": "in|inch|inches|[in_i]|[in_us]"}
+                ),
                 dimension="measurement",
             ),
         )

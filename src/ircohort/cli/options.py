@@ -32,7 +32,16 @@ INPUT_OPTIONS = (
     click.option("--config", type=click.Path(), help="Configuration in TOML; options win over it."),
     click.option("--column", "columns", multiple=True, callback=_pair, metavar="NAME=HEADER", help="Name a column."),
     click.option("--unit", "units", multiple=True, callback=_pair, metavar="NAME=UNIT", help="State a unit."),
-    click.option("--date-format", metavar="FORMAT", help="Form of dates, as %d/%m/%Y. Default: %Y-%m-%d."),
+    click.option(
+        "--date-format",
+        "date_formats",
+        multiple=True,
+        metavar="FORMAT",
+        help="Form of dates, as %d/%m/%Y, or excel. Default: %Y-%m-%d.",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of the export. Default: UTF-8, or by its mark."),
+    click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of the export. Default: a point."),
+    click.option("--thousands", metavar="MARK", help="What sets thousands apart. Default: nothing."),
     click.option("--table", "tables", multiple=True, callback=_pair, metavar="NAME=FILE", help="Join another table."),
     click.option("--key", "keys", multiple=True, callback=_pair, metavar="NAME=COLUMN", help="The key of that table."),
     click.option("--seed", type=click.IntRange(0), help="Seed of all randomness. Default: 0."),
@@ -84,9 +93,10 @@ def settings_for(inputs: Any, said: dict[str, Any], usual: dict[str, Any] | None
     tables: dict[str, Any] = {name: {"files": [file]} for name, file in said["tables"].items()}
     for name, key in said["keys"].items():
         tables.setdefault(name, {})["key"] = key
-    if inputs:
-        tables["labs"] = {"files": list(inputs)}
-    columns = {**said["columns"], **({"date_format": said["date_format"]} if said["date_format"] else {})}
+    written = {name: said[name] for name in ("encoding", "decimal", "thousands") if said[name]}
+    if inputs or written:
+        tables["labs"] = {**({"files": list(inputs)} if inputs else {}), **written}
+    columns = {**said["columns"], **({"date_format": list(said["date_formats"])} if said["date_formats"] else {})}
     options: dict[str, Any] = {"tables": tables, "columns": columns, "units": said["units"]}
     if said["seed"] is not None:
         options["seed"] = said["seed"]

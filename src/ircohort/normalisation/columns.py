@@ -8,102 +8,59 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
-import polars as pl
-
-from ircohort.errors import ColumnError, RefusedError, UnitError
+from ircohort.errors import ColumnError, RefusedError
 from ircohort.export import Export
-from ircohort.normalisation.readings import read_dates
+from ircohort.layouts import LabLayout, lab_layout, table_layout
+from ircohort.normalisation.aliases import ALIAS_VALUES, ALIASES
+from ircohort.normalisation.readings import ISO
 from ircohort.schema import VISITS
-from ircohort.units import ANALYTES, Analyte, conversion, fold
+from ircohort.units import ANALYTES, Analyte, fold
 
 TIMES = ("visit_date", "day", "year")
-FLAGS = ("fasting", "glucose_lowering_drug", "pregnant", "ill")
-TEXTS = ("assay", "site")
+FLAGS = ("fasting", "glucose_lowering_drug", "insulin_therapy", "pregnant", "ill")
+HOURS = ("fasting_hours", "hours_since_exercise")
+SET_FLAGS = ("recent_exercise",)
+"""Flags that are computed from hours."""
+TEXTS = ("assay", "specimen", "site")
 PERSON = ("participant_id", "sex", "age", "birth_date", "birth_year")
-NAMES = (*PERSON, *TIMES, *ANALYTES, *FLAGS, *TEXTS)
+NAMES = (*PERSON, *TIMES, *ANALYTES, *FLAGS, *HOURS, *TEXTS)
 """Every name that a column can be given."""
 
 CONSTANTS = tuple(name for name, analyte in ANALYTES.items() if analyte.dimension == "measurement")
 """Measurements that may be taken as constant."""
 
-PEOPLE_FOR_EVIDENCE = 10
-"""A median is shown for this many people or more, so that no one's value can be read from a message."""
-
-
-def _folded(**listed: str) -> Mapping[str, tuple[str, ...]]:
-    return MappingProxyType({name: tuple(fold(word) for word in words.split("|")) for name, words in listed.items()})
-
-
-ALIASES = _folded(
-    participant_id="participant_id|participant|patient_id|patient|subject_id|subject|person_id|person|study_id|id|SEQN",
-    visit_date="visit_date|date|collection_date|sample_date|draw_date|test_date|exam_date|date_of_visit|date_of_draw",
-    day="day|study_day|day_offset|days_since_baseline",
-    year="years|year_offset|years_since_baseline",
-    birth_date="birth_date|date_of_birth|dob",
-    birth_year="birth_year|year_of_birth|yob",
-    age="age|age_years|age_at_visit|RIDAGEYR",
-    sex="sex|gender",
-    glucose="glucose|fasting_glucose|fasting_plasma_glucose|plasma_glucose|fpg|fbg|glu|gluc|LBXGLU|LBDGLUSI",
-    insulin="insulin|fasting_insulin|serum_insulin|plasma_insulin|ins|LBXIN|LBDINSI",
-    triglycerides="triglycerides|triglyceride|tg|trig|trigs|tgl|LBXTR|LBDTRSI",
-    hdl="hdl|hdl_cholesterol|hdl_c|hdl_chol|LBDHDD|LBDHDDSI",
-    hba1c="hba1c|hb_a1c|a1c|glycated_haemoglobin|glycated_hemoglobin|LBXGH",
-    c_peptide="c_peptide|cpeptide|LBXCPSI",
-    bmi="bmi|body_mass_index|BMXBMI",
-    waist="waist|waist_circumference|BMXWAIST",
-    fasting="fasting|fasted|is_fasting",
-    glucose_lowering_drug="glucose_lowering_drug|glucose_lowering_treatment|diabetes_drug|diabetes_medication",
-    pregnant="pregnant|pregnancy",
-    ill="ill|acute_illness|acutely_ill",
-    assay="assay|insulin_assay|method",
-    site="site|laboratory|lab|centre|center",
-)
-"""Spellings by which a column is recognised; case, spaces and punctuation do not count."""
-
-ALIAS_UNITS: Mapping[str, str] = MappingProxyType(
-    {
-        fold(header): unit
-        for header, unit in {
-            "LBXGLU": "mg/dL",
-            "LBDGLUSI": "mmol/L",
-            "LBXIN": "uIU/mL",
-            "LBDINSI": "pmol/L",
-            "LBXTR": "mg/dL",
-            "LBDTRSI": "mmol/L",
-            "LBDHDD": "mg/dL",
-            "LBDHDDSI": "mmol/L",
-            "LBXGH": "NGSP %",
-            "LBXCPSI": "nmol/L",
-            "BMXWAIST": "cm",
-        }.items()
-    }
-)
-"""Headers whose unit is part of their definition (NHANES laboratory documentation)."""
-
-# A value whose canonical median lies here is "as usual" for its unit: evidence in a question, never a decision.
-USUAL_MEDIAN: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "glucose": (70, 180),
-        "insulin": (2, 40),
-        "triglycerides": (40, 300),
-        "hdl": (25, 100),
-        "hba1c": (4, 10),
-        "c_peptide": (0.3, 8),
-        "waist": (55, 140),
-    }
-)
+LONG_ROLES = ("test", "value", "unit", "sign")
 
 _BRACKETED = re.compile(r"^(?P<name>.*?)[\s_.,-]*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A column named by the user: its header, and which of its values mean what."""
+    """A column named by the user: its header, and which of its values mean what.
 
-    header: str
+    ``pattern`` has one group, which takes out of a cell what counts. In a long table an analyte is named by its
+    ``tests``.
+    """
+
+    header: str = ""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pattern: str = ""
+    tests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitSaid:
+    """A unit as it is stated: one ``unit`` for all, or one that varies.
+
+    It varies ``by`` a ``column``, the ``file`` or the calendar ``year``; ``units`` says what the cells of that column
+    (names of files, years) stand for; empty, they are units themselves.
+    """
+
+    unit: str = ""
+    by: str = ""
+    column: str = ""
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,9 +69,9 @@ class Columns:
 
     named: Mapping[str, Choice] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, UnitSaid] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
-    date_format: str = "%Y-%m-%d"
+    date_format: tuple[str, ...] = (ISO,)
     long: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -122,7 +79,9 @@ class Columns:
 class Recognised:
     """One column that is read: what it is, by which rule, its unit, and where that was stated.
 
-    ``table`` is the joined table that it stands in, empty for the laboratory table.
+    ``table`` is the joined table that it stands in, empty for the laboratory table. ``tests``: in a long table, the
+    tests of this analyte. ``varying``: statements of a unit that varies from row to row, the first that says one
+    counts; ``unit`` holds where none does.
     """
 
     name: str
@@ -130,16 +89,28 @@ class Recognised:
     rule: str
     table: str = ""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pattern: str = ""
+    tests: tuple[str, ...] = ()
     unit: str = ""
     unit_from: str = ""
+    varying: tuple[UnitSaid, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """All columns that are read, and the questions that are open. Nothing is read while one is."""
+    """All columns that are read, and the questions that are open. Nothing is read while one is.
+
+    ``kept``: headers that are carried through. ``long``: the columns of a long table by their role, empty for a wide
+    one. ``signs``: what stands for a sign in
+    its column of signs. ``layout``: the name of the layout, if the table has a known one.
+    """
 
     columns: tuple[Recognised, ...]
-    questions: tuple[RefusedError, ...]
+    questions: tuple[RefusedError, ...] = ()
+    kept: tuple[str, ...] = ()
+    long: Mapping[str, str] = field(default_factory=dict)
+    signs: Mapping[str, str] = field(default_factory=dict)
+    layout: str = ""
 
     def __getitem__(self, name: str) -> Recognised | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -149,85 +120,112 @@ class Recognition:
         """The columns that hold results."""
         return tuple(column for column in self.columns if column.name in ANALYTES)
 
+    @property
+    def read(self) -> frozenset[str]:
+        """The headers of everything that is read."""
+        by_row = {stated.column for column in self.columns for stated in column.varying if stated.by == "column"}
+        return frozenset({column.header for column in self.columns} | by_row | set(self.long.values()) | set(self.kept))
 
-def recognise(export: Export, said: Columns) -> Recognition:
-    """Say what each column of an export is.
+    @property
+    def has_time(self) -> bool:
+        """Whether visits have a time at all."""
+        return any(self[name] is not None for name in TIMES)
+
+
+def find_columns(export: Export, said: Columns) -> Recognition:
+    """Say what each column of an export is; units are looked for later.
 
     Raises
     ------
     ColumnError
         If the user names a column that is not there.
     """
-    headers = _headers(export)
+    headers = {header: export.table_of(header) for header in export.columns}
+    layout = _layout(export, said)
+    long = _long_columns(headers, said, layout)
     for name, choice in said.named.items():
-        if not (said.long and name in ANALYTES):  # there it names a test, not a column
+        if choice.header and not (long and name in ANALYTES):  # there it names a test, not a column
             _present(choice.header, headers, f"columns.{name}")
     _check_kept(said.keep, headers)
-    found: list[Recognised] = []
+    found = list(_of_layouts(export, said, layout))
     ambiguous: dict[str, RefusedError] = {}
-    for name in _wanted(said):
+    for name in _wanted(said, long, {column.name for column in found}):
         if name in said.named:
             choice = said.named[name]
-            found.append(Recognised(name, choice.header, "named", headers[choice.header], choice.values))
+            table = headers[choice.header]
+            found.append(Recognised(name, choice.header, "named", table, choice.values, choice.pattern))
             continue
-        matches = _candidates(name, headers, said)
+        matches = _candidates(name, headers, export, said, long)
         if len(matches) > 1:
             ambiguous[name] = _two_candidates(name, matches)
         elif matches:
-            found.append(Recognised(name, matches[0], "spelling", headers[matches[0]]))
-    missing = _missing({column.name for column in found} | set(ambiguous), headers, said)
-    units = [_with_unit(column, said, export, found) for column in found]
-    return Recognition(
-        tuple(column for column, _ in units),
-        (
-            *ambiguous.values(),
-            *missing,
-            *(question for _, question in units if question),
-            *_date_questions(found, said, export),
-        ),
-    )
+            table = headers[matches[0]]
+            values = ALIAS_VALUES.get(fold(own_header(matches[0], table)), {})
+            found.append(Recognised(name, matches[0], "spelling", table, values))
+    found.sort(key=lambda column: NAMES.index(column.name))
+    missing = _missing({column.name for column in found} | set(ambiguous), headers, long)
+    signs = layout.signs if layout and not said.long else {}
+    name = layout.name if layout and not said.long else ""
+    return Recognition(tuple(found), (*ambiguous.values(), *missing), said.keep, long, signs, name)
 
 
-def _date_questions(found: Iterable[Recognised], said: Columns, export: Export) -> list[RefusedError]:
-    """Ask for the form of dates where no cell of a column has the one that is taken."""
-    dates = [column for column in found if column.name in ("visit_date", "birth_date")]
-    unread = [
-        column.header
-        for column in dates
-        if export.rows[column.header].count() and not read_dates(export.rows[column.header], said.date_format).count()
-    ]
-    return [
-        ColumnError(
-            f"No cell of the column {header} is a date of the form {said.date_format}.",
-            expected="ircohort does not guess whether 03/04 is in March or in April.",
-            next_step='State the form: --date-format "%d/%m/%Y", or in the configuration: '
-            '[columns] date_format = "%d/%m/%Y"',
-        )
-        for header in unread
-    ]
+def _layout(export: Export, said: Columns) -> LabLayout | None:
+    return None if said.long else lab_layout(export.labs.headers)
 
 
-def _wanted(said: Columns) -> list[str]:
-    """List the names to look for: a stated time settles the time, a long table holds its analytes in rows."""
+def _long_columns(headers: Mapping[str, str], said: Columns, layout: LabLayout | None) -> dict[str, str]:
+    """Give the columns of a long table by their role."""
+    long = dict(said.long) or {
+        role: header for role, header in (layout.long if layout else {}).items() if header in headers
+    }
+    for role in ("test", "value", *long) if long else ():
+        if long.get(role, "") not in headers:
+            raise ColumnError(
+                f"The long table has no column for its {role}.",
+                expected=f"There are: {', '.join(headers)}.",
+                next_step='State [long] test = "HEADER", value = "HEADER", and unit = "HEADER" where there is one.',
+            )
+    return long
+
+
+def _of_layouts(export: Export, said: Columns, layout: LabLayout | None) -> Iterable[Recognised]:
+    """Take what known layouts say of their headers, where the user names nothing else."""
+    known: dict[str, tuple[str, str, str, dict[str, tuple[str, ...]]]] = {}
+    if layout:
+        known = {name: (layout.name, header, "", {}) for name, header in layout.columns.items()}
+    for table, raw in export.joined.items():
+        if (of_table := table_layout(raw.headers)) is not None:
+            for name, header in of_table.columns.items():
+                if header in raw.columns:
+                    known[name] = (of_table.name, f"{table}.{header}", table, dict(of_table.values.get(name, {})))
     time_is_named = any(name in said.named for name in TIMES)
+    for name, (rule, header, table, values) in known.items():
+        if name not in said.named and not (name in TIMES and time_is_named):
+            yield Recognised(name, header, rule, table, values)
+
+
+def _wanted(said: Columns, long: Mapping[str, str], known: set[str]) -> list[str]:
+    """List the names to look for: a stated time settles the time, a long table holds its analytes in rows."""
+    time_is_known = any(name in said.named or name in known for name in TIMES)
     return [
         name
         for name in NAMES
-        if not (name in ANALYTES and said.long) and (name in said.named or not (name in TIMES and time_is_named))
+        if name not in known
+        and not (name in ANALYTES and long)
+        and (name in said.named or not (name in TIMES and time_is_known))
     ]
 
 
-def _candidates(name: str, headers: Mapping[str, str], said: Columns) -> list[str]:
-    claimed = {choice.header for choice in said.named.values()} | set(said.long.values())
-    return [header for header in headers if header not in claimed and _is_alias(name, header, headers[header])]
-
-
-def _headers(export: Export) -> dict[str, str]:
-    """List every header with the name of its joined table (empty for the laboratory table)."""
-    listed = dict.fromkeys(export.labs.headers, "")
-    for name, table in export.joined.items():
-        listed |= {f"{name}.{header}": name for header in table.headers}
-    return listed
+def _candidates(
+    name: str, headers: Mapping[str, str], export: Export, said: Columns, long: Mapping[str, str]
+) -> list[str]:
+    claimed = {choice.header for choice in said.named.values()} | set(long.values())
+    matches = [header for header in headers if header not in claimed and _is_alias(name, header, headers[header])]
+    # The key of a joined table says the same as the column that leads to it.
+    same = {
+        f"{table}.{raw.spec.key}" for table, raw in export.joined.items() if (raw.spec.via or raw.spec.key) in matches
+    }
+    return [header for header in matches if header not in same]
 
 
 def _present(header: str, headers: Mapping[str, str], where: str) -> None:
@@ -259,18 +257,12 @@ def _check_kept(kept: Iterable[str], headers: Mapping[str, str]) -> None:
         seen.add(name)
 
 
-def only_unit(analyte: str) -> str:
-    """Give the unit of an analyte that has only one; empty for all others."""
-    row = ANALYTES[analyte]
-    return row.unit if len(row.conversions) == 1 else ""
-
-
 def _is_alias(name: str, header: str, table: str) -> bool:
-    stem, unit = split_unit(_own(header, table), ANALYTES.get(name))
-    return fold(stem) in ALIASES[name] and (not unit or name in ANALYTES or name == "age")
+    stem, unit = split_unit(own_header(header, table), ANALYTES.get(name))
+    return fold(stem) in ALIASES[name] and (not unit or name in ANALYTES or name == "age" or name in HOURS)
 
 
-def _own(header: str, table: str) -> str:
+def own_header(header: str, table: str) -> str:
     """Give the header as it stands in its own table."""
     return header.removeprefix(f"{table}.") if table else header
 
@@ -299,7 +291,7 @@ def _two_candidates(name: str, matches: Iterable[str]) -> ColumnError:
     )
 
 
-def _missing(names: set[str], headers: Mapping[str, str], said: Columns) -> list[RefusedError]:
+def _missing(names: set[str], headers: Mapping[str, str], long: Mapping[str, str]) -> list[RefusedError]:
     listed = ", ".join(headers)
     missing: list[RefusedError] = []
     if "participant_id" not in names:
@@ -310,7 +302,7 @@ def _missing(names: set[str], headers: Mapping[str, str], said: Columns) -> list
                 next_step='Name it: --column participant_id="HEADER"',
             )
         )
-    if not said.long and not names & set(ANALYTES):
+    if not long and not names & set(ANALYTES):
         missing.append(
             ColumnError(
                 f"No column is recognised as one of {', '.join(ANALYTES)}.",
@@ -329,57 +321,8 @@ def _missing(names: set[str], headers: Mapping[str, str], said: Columns) -> list
     return missing
 
 
-def _with_unit(
-    column: Recognised, said: Columns, export: Export, found: Iterable[Recognised]
-) -> tuple[Recognised, RefusedError | None]:
-    if column.name not in ANALYTES:
-        return column, None
-    analyte = ANALYTES[column.name]
-    own = _own(column.header, column.table)
-    stated = [
-        (said.units.get(column.name, ""), "option or configuration"),
-        (split_unit(own, analyte)[1], "header"),
-        (ALIAS_UNITS.get(fold(own), ""), "definition of the column"),
-        (only_unit(column.name), "only one is in use"),
-    ]
-    unit, where = next(((unit, where) for unit, where in stated if unit), ("", ""))
-    if not unit:
-        return column, _unit_question(column, analyte, export, found)
-    try:
-        known = conversion(column.name, unit)
-    except UnitError as question:
-        return column, question
-    return replace(column, unit=known.unit, unit_from=where), None
-
-
-def _unit_question(column: Recognised, analyte: Analyte, export: Export, found: Iterable[Recognised]) -> UnitError:
-    participant = next((entry.header for entry in found if entry.name == "participant_id"), None)
-    numbers = export.rows.select(
-        pl.col(column.header).cast(pl.Float64, strict=False).alias("value"),
-        pl.col(participant or column.header).alias("person"),
-    ).drop_nulls()
-    if participant and numbers["person"].n_unique() >= PEOPLE_FOR_EVIDENCE:
-        evidence, likely = _evidence(analyte, float(numbers["value"].median() or 0.0))  # type: ignore[arg-type]
-    else:
-        low, high = USUAL_MEDIAN[analyte.name]
-        others = ", ".join(entry.unit for entry in analyte.conversions)
-        evidence = f"A usual median lies between {low:g} and {high:g} {analyte.unit}. Read are: {others}."
-        likely = analyte.unit
-    return UnitError(
-        f"{analyte.name} has no stated unit ({export.labs.files[0].name}, column {column.header}).",
-        expected=evidence,
-        next_step=f"If it is {likely}, add --unit {analyte.name}={likely!r}, "
-        f'or to the configuration: units.{analyte.name} = "{likely}".',
-    )
-
-
-def _evidence(analyte: Analyte, median: float) -> tuple[str, str]:
-    """Say what the median would be under each unit; the reader decides."""
-    low, high = USUAL_MEDIAN[analyte.name]
-    canonical = {entry.unit: float(entry.scale) * median + float(entry.offset) for entry in analyte.conversions}
-    usual = [unit for unit, value in canonical.items() if low <= value <= high]
-    others = "; ".join(
-        f"as {unit} it would be {value:.4g} {analyte.unit}" for unit, value in canonical.items() if unit != analyte.unit
-    )
-    as_usual = f", as usual for {' or '.join(usual)}" if usual else ", as usual for none of the units read"
-    return f"Its median is {median:.4g}{as_usual}; {others}.", (usual or [analyte.unit])[0]
+def with_columns(
+    recognition: Recognition, columns: Iterable[Recognised], questions: Iterable[RefusedError]
+) -> Recognition:
+    """Give a recognition other columns, and more questions."""
+    return replace(recognition, columns=tuple(columns), questions=(*recognition.questions, *questions))

@@ -1,27 +1,37 @@
-"""What a cell says: a number, a number beyond a limit, or nothing that can be read. One answer per distinct cell."""
+"""What a cell says: a number, a number beyond a limit, a date, or nothing that can be read."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
 
 import polars as pl
 
 from ircohort.errors import UnitError
 from ircohort.glycaemia import class_of_reading
-from ircohort.schema import VISITS
+from ircohort.normalisation.rules import RULES
+from ircohort.schema import GLYCAEMIA, VISITS
 from ircohort.units import ANALYTES, INSULIN_PMOL_PER_UIU, conversion
 
 CENSORED = ("half", "bounds", "drop")
 DUPLICATES = ("reject", "mean", "first")
 
-_FIRST_YEAR, _LAST_YEAR = 1850, 2150  # outside, a date is a typing error
+THOUSANDS = {"": "", ".": r"\.", ",": ",", " ": r"[\s\u00a0\u202f\u2009]", "'": "['\u2019]"}
+"""How thousands may be set apart, as the part of a pattern; the blank stands for any kind of it."""
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
-_CELL = re.compile(rf"^\s*(?P<sign><=|>=|<|>|≤|≥)?\s*(?P<number>{_NUMBER})\s*$")
+EXCEL_SERIALS: Mapping[str, date] = {"excel": date(1899, 12, 30), "excel-1904": date(1904, 1, 1)}
+"""Days counted by a spreadsheet, from which day. The 1900 system counts a 29 February 1900 that was none, so that its
+count is right from 1 March 1900 on (Microsoft, "Excel incorrectly assumes that the year 1900 is a leap year")."""
+
+ISO = "%Y-%m-%d"
+_FIRST_YEAR, _LAST_YEAR = 1850, 2150  # outside, a date is a typing error
+_ZONE = r"(\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:Z|[+-]\d\d:?\d\d)$"
+_TIMES = ("T%H:%M:%S%.f", " %H:%M:%S%.f", "T%H:%M", " %H:%M")
+
+_SIGNS: Mapping[str, str] = {"<": "<", "≤": "<", "<=": "<", ">": ">", "≥": ">", ">=": ">", "": "", "=": ""}
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,9 @@ class Policy:
 
     ``censored``: what stands in the column for ``<x``: ``half`` of the limit (for ``>x`` the limit), nothing but the
     ``bounds`` beside it, or ``drop``. ``duplicates``: ``reject`` all conflicting values, take their ``mean``, or the
-    ``first`` by line. ``insulin_factor``: pmol per uIU. ``criteria``: ``ada`` or ``who``.
+    ``first`` by line. ``insulin_factor``: pmol per uIU. ``criteria``: ``ada`` or ``who``. ``draw_window_days``: results
+    within so many days are of one draw. ``as_of``: the last day that a visit can have (None: today).
+    ``trust_units``: analytes whose stated unit stands, even if the values contradict it.
     """
 
     duplicates: str = "reject"
@@ -38,13 +50,39 @@ class Policy:
     insulin_factor: Decimal = INSULIN_PMOL_PER_UIU
     criteria: str = "ada"
     cut_offs: Mapping[str, float] = field(default_factory=dict)
+    draw_window_days: int = 0
+    as_of: date | None = None
+    trust_units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the numbers of a table are written: the decimal mark, and what sets thousands apart, in groups of three."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def number(self) -> str:
+        """The pattern of a number."""
+        mark = re.escape(self.decimal)
+        plain = rf"\d+(?:{mark}\d*)?|{mark}\d+"
+        grouped = rf"\d{{1,3}}(?:{THOUSANDS[self.thousands]}\d{{3}})+(?:{mark}\d*)?|" if self.thousands else ""
+        return rf"[+-]?(?:{grouped}{plain})(?:[eE][+-]?\d{{1,2}})?"
+
+    def plain(self, number: str) -> str:
+        """Write a number of this dialect with a decimal point and nothing else."""
+        if self.thousands:
+            number = re.sub(THOUSANDS[self.thousands], "", number)
+        return number.replace(self.decimal, ".")
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a cell says, in canonical units; ``rule`` names the rule that keeps it out, if one does.
 
-    ``reported`` and ``unit`` are the number in the unit of its report, for classification.
+    ``stated`` is its number as converted, plausible or not. ``reported`` and ``unit`` are the number in the unit of
+    its report, for classification.
     """
 
     value: float | None = None
@@ -52,65 +90,72 @@ class Reading:
     upper: float | None = None
     censored: bool = False
     glycaemia: str | None = None
+    stated: float | None = None
     reported: str | None = None
     unit: str | None = None
     rule: str | None = None
 
 
-_READING_SCHEMA = {
-    "value": pl.Float64,
-    "lower": pl.Float64,
-    "upper": pl.Float64,
-    "censored": pl.Boolean,
-    "glycaemia": pl.String,
-    "reported": pl.String,
-    "unit": pl.String,
-    "rule": pl.String,
-}
+READING = pl.Schema(
+    {
+        "value": pl.Float64(),
+        "lower": pl.Float64(),
+        "upper": pl.Float64(),
+        "censored": pl.Boolean(),
+        "glycaemia": pl.Enum(GLYCAEMIA),
+        "stated": pl.Float64(),
+        "reported": pl.String(),
+        "unit": pl.String(),
+        "rule": pl.Enum(list(RULES)),
+    }
+)
 
 
-def read_cells(cells: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Add what each cell says to a frame with ``analyte``, ``value_text`` and ``unit_text``."""
-    keys = ["analyte", "value_text", "unit_text"]
-    distinct = cells.select(keys).unique(maintain_order=True)
-    readings = [read_cell(analyte, value, unit, policy) for analyte, value, unit in distinct.iter_rows()]
-    columns = {name: [getattr(reading, name) for reading in readings] for name in _READING_SCHEMA}
-    answers = distinct.hstack(pl.DataFrame(columns, schema=_READING_SCHEMA))
-    return cells.join(answers, on=keys, how="left", nulls_equal=True, maintain_order="left")
+def as_frame(readings: Sequence[Reading]) -> pl.DataFrame:
+    """Lay out readings as a table."""
+    columns = {name: [getattr(reading, name) for reading in readings] for name in READING}
+    return pl.DataFrame(columns, schema=READING)
 
 
-def read_cell(analyte: str, value_text: str, unit_text: str | None, policy: Policy) -> Reading:
-    """Read one cell.
+class CellReader:
+    """Reads the cells of one table, by its dialect and the policy.
 
     Examples
     --------
-    >>> read_cell("insulin", "<1", "uIU/mL", Policy()).value
+    >>> CellReader(Policy(), Dialect()).read("insulin", "<1", "uIU/mL").value
     0.5
-    >>> read_cell("glucose", "5.55", "mmol/L", Policy()).glycaemia
+    >>> CellReader(Policy(), Dialect()).read("glucose", "5.55", "mmol/L").glycaemia
     'prediabetes'
-    >>> read_cell("glucose", "5,2", "mmol/L", Policy()).rule
+    >>> CellReader(Policy(), Dialect()).read("glucose", "5,2", "mmol/L").rule
     'unreadable_value'
+    >>> CellReader(Policy(), Dialect(",")).read("glucose", "5,2", "mmol/L").reported
+    '5.2'
     """
-    match = _CELL.match(value_text)
-    if match is None:
-        return Reading(rule="unreadable_value")
-    try:
-        convert = conversion(analyte, unit_text or "", insulin_factor=policy.insulin_factor)
-    except UnitError:
-        return Reading(rule="unknown_unit")
-    number = Decimal(match["number"])
-    canonical = convert.apply(number)
-    sign = (match["sign"] or "").replace("≤", "<").replace("≥", ">")[:1]
-    if not _plausible(analyte, canonical, sign):
-        return Reading(rule="implausible_value")
-    if sign:
-        return _censored(analyte, number, canonical, convert.unit, sign, policy)
-    return Reading(
-        value=float(canonical),
-        glycaemia=_class(analyte, number, convert.unit, policy),
-        reported=match["number"],
-        unit=convert.unit,
-    )
+
+    def __init__(self, policy: Policy, dialect: Dialect) -> None:
+        self.policy = policy
+        self.dialect = dialect
+        self._cell = re.compile(rf"\s*(?P<sign><=|>=|[<>≤≥])?\s*(?P<number>{dialect.number})\s*", re.ASCII)
+
+    def read(self, analyte: str, value_text: str, unit_text: str | None) -> Reading:
+        """Read one cell."""
+        match = self._cell.fullmatch(value_text)
+        if match is None:
+            return Reading(rule="unreadable_value")
+        try:
+            convert = conversion(analyte, unit_text or "", insulin_factor=self.policy.insulin_factor)
+        except UnitError:
+            return Reading(rule="unknown_unit")
+        reported = self.dialect.plain(match["number"])
+        number = Decimal(reported)
+        canonical = convert.apply(number)
+        sign = _SIGNS[match["sign"] or ""]
+        known = Reading(stated=float(canonical), reported=reported, unit=convert.unit, censored=bool(sign))
+        if not _plausible(analyte, canonical, sign):
+            return replace(known, rule="implausible_value")
+        if sign:
+            return _censored(known, analyte, number, canonical, sign, self.policy)
+        return replace(known, value=float(canonical), glycaemia=_class(analyte, number, convert.unit, self.policy))
 
 
 def _plausible(analyte: str, canonical: Decimal, sign: str) -> bool:
@@ -122,70 +167,128 @@ def _plausible(analyte: str, canonical: Decimal, sign: str) -> bool:
     return (column.low or 0.0) <= float(canonical) <= high
 
 
-def _censored(analyte: str, number: Decimal, canonical: Decimal, unit: str, sign: str, policy: Policy) -> Reading:
+def _censored(known: Reading, analyte: str, number: Decimal, canonical: Decimal, sign: str, policy: Policy) -> Reading:
     if policy.censored == "drop":
-        return Reading(rule="dropped_censored")
+        return replace(known, rule="dropped_censored")
     limit = float(canonical)
     below = sign == "<"
     substitute = limit / 2 if below else limit
-    edge = _class(analyte, number, unit, policy)
+    edge = _class(analyte, number, known.unit or "", policy)
     sure = edge == ("normal" if below else "diabetes")
-    return Reading(
+    return replace(
+        known,
         value=substitute if policy.censored == "half" else None,
         lower=0.0 if below else limit,
         upper=limit if below else None,
-        censored=True,
         glycaemia=edge if sure else None,
     )
 
 
 def _class(analyte: str, number: Decimal, unit: str, policy: Policy) -> str | None:
-    """Classify a glucose or HbA1c in the unit of its report; JDS is converted to NGSP first."""
+    """Classify a glucose or HbA1c in the unit of its report; JDS is converted to NGSP first, g/L to mg/dL."""
     if analyte not in ("glucose", "hba1c"):
         return None
-    if unit == "JDS %":
-        number, unit = conversion(analyte, unit).apply(number), "NGSP %"
+    if unit in ("JDS %", "g/L"):
+        number, unit = conversion(analyte, unit).apply(number), ANALYTES[analyte].unit
     return class_of_reading(analyte, number, unit, criteria=policy.criteria, overrides=policy.cut_offs)
 
 
 def mean_reading(analyte: str, numbers: Iterable[str], unit: str, policy: Policy) -> Reading:
     """Read the mean of conflicting duplicates of one unit, which is classified like a reading."""
     listed = [Decimal(number) for number in numbers]
-    return read_cell(analyte, str(sum(listed, Decimal(0)) / len(listed)), unit, policy)
+    mean = sum(listed, Decimal(0)) / len(listed)
+    return CellReader(policy, Dialect()).read(analyte, f"{mean:f}", unit)
 
 
-def read_dates(texts: pl.Series, date_format: str) -> pl.Series:
-    """Read dates of the stated format (``strptime`` directives); null where the text is not of that form.
+def read_numbers(texts: pl.Series, dialect: Dialect) -> pl.Series:
+    """Read plain numbers, as of an age or an offset; null where a cell holds none.
 
     Examples
     --------
-    >>> read_dates(pl.Series(["2019-03-01", "2019-02-30", "1.3.2019"]), "%Y-%m-%d").null_count()
+    >>> read_numbers(pl.Series(["41", "41,5", "<3"]), Dialect()).to_list()
+    [41.0, None, None]
+    """
+    number = re.compile(dialect.number, re.ASCII)
+    answers = [float(dialect.plain(text)) if number.fullmatch(text) else None for text in texts]
+    return pl.Series(answers, dtype=pl.Float64)
+
+
+def read_dates(texts: pl.Series, formats: Iterable[str]) -> pl.DataFrame:
+    """Read dates of the stated forms (``strptime`` directives, or the names of :data:`EXCEL_SERIALS`).
+
+    Returns
+    -------
+    polars.DataFrame
+        ``date``, null where the text is of none of the forms; ``ambiguous``, where two of them read different days.
+
+    Examples
+    --------
+    >>> read_dates(pl.Series(["2019-03-01", "2019-02-30", "1.3.2019"]), [ISO])["date"].null_count()
     2
     """
-    return texts.map_elements(lambda text: _date(text, date_format), return_dtype=pl.Date, skip_nulls=True)
+    each = pl.DataFrame([_dates(texts, form).alias(form) for form in dict.fromkeys(formats)])
+    earliest, latest = pl.min_horizontal(pl.all()), pl.max_horizontal(pl.all())
+    return each.select(
+        pl.when(earliest == latest).then(earliest).alias("date"),
+        (earliest != latest).fill_null(False).alias("ambiguous"),
+    )
 
 
-def is_date_format(date_format: str) -> bool:
-    """Say whether a format reads back the day that it writes."""
-    day = datetime(2001, 2, 3)
+def _dates(texts: pl.Series, form: str) -> pl.Series:
+    text = pl.col("text")
+    if form in EXCEL_SERIALS:
+        days = text.str.extract(r"^(\d{1,6})(?:\.\d*)?$", 1).cast(pl.Int32)
+        found = pl.lit(EXCEL_SERIALS[form]) + pl.duration(days=days)
+    else:
+        local = text if "%z" in form else text.str.replace(_ZONE, "$1")
+        times = () if "%H" in form else _TIMES
+        with_time = [local.str.to_datetime(form + time, strict=False, time_unit="us").dt.date() for time in times]
+        found = pl.coalesce(text.str.to_date(form, strict=False), *with_time)
+    credible = found.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)
+    return pl.DataFrame({"text": texts}).select(pl.when(credible).then(found)).to_series()
+
+
+def is_date_format(form: str) -> bool:
+    """Say whether a form reads back the day that it writes."""
+    if form in EXCEL_SERIALS:
+        return True
+    day = datetime(2001, 2, 3, 4, 5, 6)
     try:
-        return datetime.strptime(day.strftime(date_format), date_format).date() == day.date()
-    except (ValueError, re.error):
+        written = day.strftime(form)
+        read = _dates(pl.Series([written]), form)[0]
+    except (ValueError, re.error, pl.exceptions.PolarsError):
         return False
+    return bool(read == day.date())
 
 
-def _date(text: str, date_format: str) -> object:
-    times = ("",) if "%H" in date_format else ("", " %H:%M:%S", "T%H:%M:%S", " %H:%M")
-    for time in times:
-        try:
-            read = datetime.strptime(text, f"{date_format}{time}").date()
-        except ValueError:
-            continue
-        return read if _FIRST_YEAR <= read.year <= _LAST_YEAR else None
-    return None
+COMMON_DATES = (
+    ISO,
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%d%b%Y",
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%d.%m.%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "excel",
+)
+"""Forms of dates that a question looks for. Nothing is read by them unless it is stated."""
 
 
-def read_number(text: str) -> float | None:
-    """Read a plain number, as for an age or an offset; null where it is none."""
-    match = _CELL.match(text)
-    return float(match["number"]) if match and not match["sign"] else None
+def date_shares(texts: pl.Series, counts: pl.Series) -> dict[str, int]:
+    """Count the cells that each of the common forms would read, most first.
+
+    Examples
+    --------
+    >>> date_shares(pl.Series(["03/04/2020", "31/12/2020"]), pl.Series([1, 1]))
+    {'%d/%m/%Y': 2, '%m/%d/%Y': 1}
+    """
+    fits = {form: int(counts.filter(_dates(texts, form).is_not_null()).sum()) for form in COMMON_DATES}
+    return {form: n for form, n in sorted(fits.items(), key=lambda pair: -pair[1]) if n}

@@ -28,7 +28,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         for rule in (
             Rule("ragged_row", "rejected", "the row has another number of cells than the header"),
             Rule("no_participant", "rejected", "no participant identifier: empty, or the key led to no row"),
+            Rule("unmatched_pattern", "rejected", "the cell is not of the pattern stated for its column"),
             Rule("unreadable_date", "rejected", "the date, day or year is not of the stated form"),
+            Rule("ambiguous_date", "rejected", "two of the stated forms read different days"),
+            Rule("future_date", "rejected", "the date lies after the last day that a visit can have"),
+            Rule("before_birth", "rejected", "the date of the visit lies before the birth of the participant"),
             Rule("unreadable_value", "rejected", "not a number, nor a number with < or > before it"),
             Rule("implausible_value", "rejected", "outside what a living person can show in the stated unit"),
             Rule("unreadable_context", "rejected", "not one of the values that this context column may hold"),
@@ -50,8 +54,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule(
                 "on_treatment", "set_aside", "on a glucose-lowering drug", ("glucose", "insulin", "hba1c", "c_peptide")
             ),
+            Rule("on_insulin", "set_aside", "on insulin therapy", ("glucose", "insulin", "hba1c", "c_peptide")),
             Rule("pregnant", "set_aside", "pregnant at the draw", (*_BLOOD, "hba1c", "bmi", "waist")),
             Rule("ill", "set_aside", "acutely ill at the draw", _BLOOD),
+            Rule("later_in_window", "set_aside", "an earlier day of the same draw holds a value of the same analyte"),
             Rule("dropped_censored", "set_aside", "below or above a limit of detection, dropped by the policy"),
             Rule("no_value", "not_asked_for", "the row holds none of the analytes that are read"),
             Rule("not_referred_to", "not_asked_for", "no laboratory row leads to this row of a joined table"),

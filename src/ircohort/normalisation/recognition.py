@@ -1,0 +1,260 @@
+"""What is known of an export before its values are read: columns, tests, units; and the questions that are open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import polars as pl
+
+from ircohort.errors import ColumnError, RefusedError, UnitError
+from ircohort.export import Export
+from ircohort.layouts import lab_layout
+from ircohort.normalisation.aliases import ALIAS_UNITS, ALIASES, LOINC
+from ircohort.normalisation.cells import cells_of, dialect_of, value_cells
+from ircohort.normalisation.columns import (
+    Columns,
+    Recognised,
+    Recognition,
+    UnitSaid,
+    find_columns,
+    own_header,
+    split_unit,
+    with_columns,
+)
+from ircohort.normalisation.readings import Dialect, date_shares, read_dates, read_numbers
+from ircohort.units import ANALYTES, Analyte, conversion, fold
+
+PEOPLE_FOR_EVIDENCE = 10
+"""A median is shown for this many people or more, so that no one's value can be read from a message."""
+
+SHARE_OF_ANOTHER_DIALECT, CELLS_OF_ANOTHER_DIALECT = 0.05, 3
+"""From so many cells that another decimal mark would make numbers, above this share, the mark is a question."""
+
+# A value whose canonical median lies here is "as usual" for its unit: evidence in a question, never a decision.
+USUAL_MEDIAN: Mapping[str, tuple[float, float]] = {
+    "glucose": (70, 180),
+    "insulin": (2, 40),
+    "triglycerides": (40, 300),
+    "hdl": (25, 100),
+    "hba1c": (4, 10),
+    "c_peptide": (0.3, 8),
+    "waist": (55, 140),
+}
+
+
+def recognise(export: Export, said: Columns) -> Recognition:
+    """Say what each column of an export is, in which unit, and what is an open question.
+
+    Raises
+    ------
+    ColumnError
+        If the user names a column that is not there.
+    """
+    recognition = find_columns(export, said)
+    tests, questions = _tests(export, recognition, said) if recognition.long else ([], [])
+    with_tests = with_columns(recognition, (*recognition.columns, *tests), questions)
+    known = [_with_unit(column, with_tests, said, export) for column in with_tests.columns]
+    recognition = with_columns(with_tests, (column for column, _ in known), (asked for _, asked in known if asked))
+    return with_columns(
+        recognition,
+        recognition.columns,
+        (*_dialect_questions(export, recognition), *_date_questions(export, recognition, said)),
+    )
+
+
+def _tests(export: Export, recognition: Recognition, said: Columns) -> tuple[list[Recognised], list[RefusedError]]:
+    """Find the tests of a long table that are analytes: by the user's word, else by spelling or LOINC code."""
+    layout = lab_layout(export.labs.headers) if recognition.layout else None
+    codes = layout.tests if layout else {}
+    claimed = {test for choice in said.named.values() for test in (*choice.tests, choice.header)}
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for test in export.columns[recognition.long["test"]].texts:
+        analyte, kind = _kind(codes.get(test, test))
+        if analyte and test not in claimed:
+            kinds.setdefault(analyte, {}).setdefault(kind, []).append(test)
+    columns: list[Recognised] = []
+    questions: list[RefusedError] = []
+    for name in ANALYTES:
+        header = recognition.long["value"]
+        if name in said.named:
+            choice = said.named[name]
+            columns.append(Recognised(name, header, "named", "", {}, choice.pattern, choice.tests or (choice.header,)))
+        elif len(kinds.get(name, {})) > 1:
+            questions.append(_several_tests(name, [tests[0] for tests in kinds[name].values()]))
+        elif name in kinds:
+            kind, tests = next(iter(kinds[name].items()))
+            rule = "LOINC" if kind.startswith("LOINC") else "spelling"
+            columns.append(Recognised(name, header, recognition.layout or rule, tests=tuple(tests)))
+    return columns, questions
+
+
+def _kind(test: str) -> tuple[str, str]:
+    """Name the analyte of a test, and what tells it from other tests of the analyte."""
+    if test in LOINC:
+        analyte, fasting = LOINC[test]
+        return analyte, "LOINC, fasting" if fasting else "LOINC"
+    for name in ANALYTES:
+        stem = fold(split_unit(test, ANALYTES[name])[0])
+        if stem in ALIASES[name]:
+            return name, stem
+    return "", ""
+
+
+def _several_tests(name: str, tests: list[str]) -> ColumnError:
+    listed = ", ".join(f'"{test}"' for test in tests)
+    return ColumnError(
+        f"{len(tests)} tests could be {name}: {listed}.",
+        expected="ircohort does not choose between two candidates, and puts tests together only by your word.",
+        next_step=f"Name one or more in the configuration: [columns] {name} = [{listed}]",
+    )
+
+
+def _with_unit(
+    column: Recognised, recognition: Recognition, said: Columns, export: Export
+) -> tuple[Recognised, RefusedError | None]:
+    """Find where the unit of a column is stated: option or configuration, column of units, header, definition."""
+    if column.name not in ANALYTES:
+        return column, None
+    stated = said.units.get(column.name, UnitSaid())
+    by_row = tuple(_by_row(column, stated, recognition, export)) if not stated.unit else ()
+    fixed = [
+        (stated.unit, "option or configuration"),
+        (_in_name(column), "name of the test" if column.tests else "header"),
+        (ALIAS_UNITS.get(fold(own_header(column.header, column.table)), ""), "definition of the column"),
+        (only_unit(column.name), "only one is in use"),
+    ]
+    unit, where = next(((unit, where) for unit, where in fixed if unit), ("", ""))
+    if by_row:
+        where = f"column {by_row[0].column}" if by_row[0].by == "column" else f"configuration, by {by_row[0].by}"
+    if not unit and not by_row:
+        return column, _unit_question(column, ANALYTES[column.name], export, recognition)
+    try:
+        known = conversion(column.name, unit).unit if unit else ""
+    except UnitError as question:
+        return column, question
+    return replace(column, unit=known, unit_from=where, varying=by_row), None
+
+
+def _by_row(column: Recognised, stated: UnitSaid, recognition: Recognition, export: Export) -> Iterator[UnitSaid]:
+    """List the statements of units that vary from row to row, in the order in which they count."""
+    if stated.by:
+        if stated.by == "column" and stated.column not in export.columns:
+            raise ColumnError(
+                f"There is no column {stated.column!r} (named by units.{column.name}).",
+                expected=f"There are: {', '.join(export.columns)}.",
+            )
+        yield stated
+    if column.tests:
+        layout = lab_layout(export.labs.headers) if recognition.layout else None
+        if "unit" in recognition.long:
+            yield UnitSaid(by="column", column=recognition.long["unit"], units=layout.units if layout else {})
+        if layout and layout.other_unit in export.columns:
+            yield UnitSaid(by="column", column=layout.other_unit)
+        named = {test: split_unit(test, ANALYTES[column.name])[1] for test in column.tests}
+        if len(set(named.values())) > 1:
+            yield UnitSaid(by="column", column=recognition.long["test"], units={t: u for t, u in named.items() if u})
+    elif (header := _unit_header(column, export)) is not None:
+        yield UnitSaid(by="column", column=header)
+
+
+def _unit_header(column: Recognised, export: Export) -> str | None:
+    """Find the column of units that goes with a column of values: its header is the analyte's, and ``unit``."""
+    own = split_unit(own_header(column.header, column.table), None)[0]
+    spellings = {f"{stem}{word}" for stem in (*ALIASES[column.name], fold(own)) for word in ("unit", "units")}
+    same_table = (header for header in export.columns if export.table_of(header) == column.table)
+    return next((header for header in same_table if fold(own_header(header, column.table)) in spellings), None)
+
+
+def _in_name(column: Recognised) -> str:
+    if not column.tests:
+        return split_unit(own_header(column.header, column.table), ANALYTES[column.name])[1]
+    stated = {split_unit(test, ANALYTES[column.name])[1] for test in column.tests}
+    return stated.pop() if len(stated) == 1 else ""
+
+
+def only_unit(analyte: str) -> str:
+    """Give the unit of an analyte that has only one; empty for all others."""
+    row = ANALYTES[analyte]
+    return row.unit if len(row.conversions) == 1 else ""
+
+
+def _unit_question(column: Recognised, analyte: Analyte, export: Export, recognition: Recognition) -> UnitError:
+    participant = recognition["participant_id"]
+    cells = value_cells(export, recognition, column)
+    numbers = cells.of(read_numbers(cells.texts, dialect_of(export, column)))
+    people = export.columns[participant.header].codes.filter(numbers.is_not_null()).n_unique() if participant else 0
+    if people >= PEOPLE_FOR_EVIDENCE:
+        evidence, likely = _evidence(analyte, float(numbers.median() or 0.0))  # type: ignore[arg-type]
+    else:
+        low, high = USUAL_MEDIAN[analyte.name]
+        others = ", ".join(entry.unit for entry in analyte.conversions)
+        evidence = f"A usual median lies between {low:g} and {high:g} {analyte.unit}. Read are: {others}."
+        likely = analyte.unit
+    where = f"tests {', '.join(column.tests)}" if column.tests else f"column {column.header}"
+    return UnitError(
+        f"{analyte.name} has no stated unit ({export.labs.files[0].name}, {where}).",
+        expected=evidence,
+        next_step=f"If it is {likely}, add --unit {analyte.name}={likely!r}, "
+        f'or to the configuration: units.{analyte.name} = "{likely}".',
+    )
+
+
+def _evidence(analyte: Analyte, median: float) -> tuple[str, str]:
+    """Say what the median would be under each unit; the reader decides."""
+    low, high = USUAL_MEDIAN[analyte.name]
+    canonical = {entry.unit: float(entry.scale) * median + float(entry.offset) for entry in analyte.conversions}
+    usual = [unit for unit, value in canonical.items() if low <= value <= high]
+    others = "; ".join(
+        f"as {unit} it would be {value:.4g} {analyte.unit}" for unit, value in canonical.items() if unit != analyte.unit
+    )
+    as_usual = f", as usual for {' or '.join(usual)}" if usual else ", as usual for none of the units read"
+    return f"Its median is {median:.4g}{as_usual}; {others}.", (usual or [analyte.unit])[0]
+
+
+def _dialect_questions(export: Export, recognition: Recognition) -> Iterator[RefusedError]:
+    """Ask for the decimal mark where many cells could be read with another one."""
+    for column in recognition.analytes:
+        cells = value_cells(export, recognition, column)
+        stated = dialect_of(export, column)
+        other = Dialect("." if stated.decimal == "," else ",")
+        now, then = (read_numbers(cells.texts, dialect).is_not_null() for dialect in (stated, other))
+        concerned = cells.of(then & ~now).sum()
+        share = SHARE_OF_ANOTHER_DIALECT * cells.codes.count()
+        if concerned >= CELLS_OF_ANOTHER_DIALECT and concerned > share:
+            mark = other.decimal
+            yield ColumnError(
+                f"{concerned} of {cells.codes.count()} cells of {column.header} would be numbers with {mark!r} as "
+                f"decimal mark, and are none with {stated.decimal!r}.",
+                expected="ircohort does not guess whether 1,234 is one thousand or a little more than one.",
+                next_step=f'State the decimal mark: --decimal "{mark}", or in the configuration: '
+                f'[tables.{column.table or export.labs.spec.name}] decimal = "{mark}"; what sets thousands apart: '
+                f'thousands = "{mark}"',
+            )
+
+
+def _date_questions(export: Export, recognition: Recognition, said: Columns) -> Iterator[RefusedError]:
+    """Ask for the form of dates where no cell of a column has the one that is taken."""
+    for name in ("visit_date", "birth_date"):
+        column = recognition[name]
+        if column is None:
+            continue
+        cells = cells_of(export, column)
+        if not len(cells.texts) or read_dates(cells.texts, said.date_format)["date"].count():
+            continue
+        forms = " or ".join(said.date_format)
+        shares = date_shares(cells.texts, counts_of(cells.codes, len(cells.texts)))
+        seen = "; ".join(f"{count} of {cells.codes.count()} are of the form {form}" for form, count in shares.items())
+        likely = next(iter(shares), "%d/%m/%Y")
+        yield ColumnError(
+            f"No cell of the column {column.header} is a date of the form {forms}.",
+            expected=f"{seen + '. ' if seen else ''}ircohort does not guess whether 03/04 is in March or in April.",
+            next_step=f'State the form: --date-format "{likely}", or in the configuration: '
+            f'[columns] date_format = "{likely}"',
+        )
+
+
+def counts_of(codes: pl.Series, n: int) -> pl.Series:
+    """Count how often each code stands."""
+    counted = codes.drop_nulls().value_counts(name="n")
+    return pl.zeros(n, pl.UInt32, eager=True).scatter(counted[counted.columns[0]], counted["n"])
