@@ -58,6 +58,26 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     return pandas
 
 
+_FORMULA = r"^[=+\-@\t\r]"
+_PLAIN_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+
+
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would run as a formula; a plain number is left as it is.
+
+    Source: OWASP, "CSV Injection". Parquet and JSON need no such thing.
+
+    Examples
+    --------
+    >>> without_formulas(pl.DataFrame({"site": ["=1+1", "-5", "A"]}))["site"].to_list()
+    ["'=1+1", '-5', 'A']
+    """
+    text = pl.col(pl.String)
+    runs = text.str.contains(_FORMULA) & ~text.str.contains(_PLAIN_NUMBER)
+    guarded = frame.with_columns(pl.when(runs).then(pl.lit("'") + text).otherwise(text).name.keep())
+    return guarded.rename({name: f"'{name}" for name in frame.columns if name[:1] in "=+-@\t\r"})
+
+
 def kind_of(frame: Any) -> Callable[[pl.DataFrame], Any]:
     """Give the function that turns a polars result into the kind of frame the caller passed in."""
     if isinstance(frame, pl.DataFrame):

@@ -20,7 +20,7 @@ import polars as pl
 from ircohort import plot
 from ircohort.analysis import Analysis
 from ircohort.errors import FileError, UsageError
-from ircohort.frames import to_polars
+from ircohort.frames import to_polars, without_formulas
 from ircohort.report import person_numbers, render
 
 MANIFEST = "manifest.json"
@@ -203,7 +203,7 @@ def write_table(frame: Any, path: Path) -> None:
     if path.suffix == ".parquet":
         table.write_parquet(path, row_group_size=_ROW_GROUP)
     else:
-        table.write_csv(path)
+        without_formulas(table).write_csv(path)
 
 
 def model_tables(analysis_trajectory: Any) -> Mapping[str, Any]:

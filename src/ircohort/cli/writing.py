@@ -97,8 +97,10 @@ def _write_whole(content: bytes, target: Path) -> None:
 
 def write_frame(frame: Any, out: str, form: str | None) -> None:
     """Write a table in the stated form, else by the name of the file, else as CSV."""
+    from ircohort.frames import without_formulas
+
     suffix = Path(out).suffix.removeprefix(".")
     chosen = form or (suffix if suffix in FORMATS else "csv")
     buffer = io.BytesIO()
-    {"csv": frame.write_csv, "parquet": frame.write_parquet, "json": frame.write_json}[chosen](buffer)
+    {"csv": without_formulas(frame).write_csv, "parquet": frame.write_parquet, "json": frame.write_json}[chosen](buffer)
     write_bytes(buffer.getvalue(), out)

@@ -11,9 +11,10 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
 
 import polars as pl
@@ -24,6 +25,8 @@ from ircohort.export import Malformed, TableSpec
 DELIMITERS = (",", "\t", ";", "|")
 BLOCK_BYTES = 1 << 24
 """How much text is split at a time."""
+ROWS_AT_A_TIME = 1 << 17
+"""How many rows that are not text are taken at a time."""
 
 _DATA = re.compile(r"\d{4}-\d\d-\d\d.*|[+-]?\d*\.\d+|[<>]\s*\d.*")
 _SEPARATOR_LINE = re.compile(r"\s*sep=(?P<delimiter>.)\n", re.IGNORECASE)  # how spreadsheets state the delimiter
@@ -55,7 +58,7 @@ def delimited_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[
     blocks = _whole_lines(_unix_line_ends(_utf8(stream, name, spec)))
     first = next((block for block in blocks if block.strip(b"\n")), b"")
     splitter, rest = _begin(first, blocks, name, spec)
-    yield Piece(splitter.header, pl.DataFrame(schema=splitter.schema), pl.Series(dtype=pl.UInt32))
+    yield piece_of_rows([], splitter.header, name)
     pending, enough = rest, 1
     for block in blocks:
         if len(pending) >= enough:
@@ -248,30 +251,50 @@ class _Splitter:
         return cells if whole else None
 
     def _split_any(self, block: bytes, *, final: bool) -> Piece | None:
+        """Split a block by `csv`."""
         text = _decoded(block, self.line, self.name, self.spec)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, strict=True)
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        malformed = []
+        rows = []
         begins = 1
         try:
             with _cells_of_any_length():
                 for cells in reader:
                     line, begins = self.line + begins - 1, reader.line_num + 1
-                    if len(cells) == len(self.header):
-                        rows.append(cells)
-                        lines.append(line)
-                    elif cells:
-                        whole = self.delimiter.join(cells)
-                        malformed.append(Malformed(self.name, line, whole, len(cells), len(self.header)))
+                    if cells:
+                        rows.append((line, cells))
         except csv.Error as error:
             if not final and "unexpected end of data" in str(error):
                 return None
             raise _unsplit(error, self.line + begins - 1, self.name) from error
         self.line += text.count("\n")
-        columns = dict(zip(self.header, zip(*rows, strict=True), strict=True)) if rows else {}
-        frame = pl.DataFrame(columns, schema=self.schema)
-        return Piece(self.header, frame, pl.Series(lines, dtype=pl.UInt32), tuple(malformed))
+        return piece_of_rows(rows, self.header, self.name, self.delimiter)
+
+
+def piece_of_rows(
+    rows: Sequence[tuple[int, Sequence[str]]], header: tuple[str, ...], name: str, delimiter: str = ","
+) -> Piece:
+    """Make a piece of rows of cells, each with its line; those of another width are kept apart."""
+    whole = [(line, cells) for line, cells in rows if len(cells) == len(header)]
+    columns = zip(*(cells for _, cells in whole), strict=True) if whole else ([] for _ in header)
+    schema = dict.fromkeys(header, pl.String())
+    return Piece(
+        header,
+        pl.DataFrame(dict(zip(header, columns, strict=True)), schema=schema),
+        pl.Series([line for line, _ in whole], dtype=pl.UInt32),
+        tuple(
+            Malformed(name, line, delimiter.join(cells), len(cells), len(header))
+            for line, cells in rows
+            if len(cells) != len(header)
+        ),
+    )
+
+
+def pieces_of_rows(rows: Iterable[tuple[int, Sequence[str]]], header: tuple[str, ...], name: str) -> Iterator[Piece]:
+    """Make pieces of many rows; the first has none, so that the header is known."""
+    yield piece_of_rows([], header, name)
+    remaining = iter(rows)
+    while batch := list(islice(remaining, ROWS_AT_A_TIME)):
+        yield piece_of_rows(batch, header, name)
 
 
 def _decoded(block: bytes, line: int, name: str, spec: TableSpec) -> str:

@@ -8,9 +8,11 @@ import polars as pl
 
 from ircohort.errors import RefusedError, UsageError
 from ircohort.export import SOURCE_FILE, SOURCE_ROW, FileRead, Malformed, RawTable, TableSpec, TextColumn
-from ircohort.intake.binary import parquet_pieces
 from ircohort.intake.delimited import Piece, delimited_pieces
-from ircohort.intake.files import SUFFIXES, TEXT_SUFFIXES, Tell, format_of, opened
+from ircohort.intake.files import SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, Tell, format_of, opened
+from ircohort.intake.parquet import parquet_pieces
+from ircohort.intake.transport import transport_pieces
+from ircohort.intake.workbooks import workbook_pieces
 
 
 def gather(spec: TableSpec, paths: Sequence[str], names: Mapping[str, str], tell: Tell) -> RawTable:
@@ -60,7 +62,9 @@ def _pieces(stream: object, path: str, name: str, spec: TableSpec) -> Iterator[P
     suffix = format_of(path)
     readers = {
         **dict.fromkeys(TEXT_SUFFIXES, delimited_pieces),
+        **dict.fromkeys(WORKBOOK_SUFFIXES, workbook_pieces),
         ".parquet": parquet_pieces,
+        ".xpt": transport_pieces,
     }
     if suffix not in readers:
         raise UsageError(

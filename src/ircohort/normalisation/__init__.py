@@ -86,12 +86,12 @@ def normalise(export: Export, said: Columns | None = None, policy: Policy | None
     _refuse(recognition.questions)
     rows, bad_context = ContextReader(export, recognition, said, policy).read()
     read = read_results(export, rows, recognition, policy)
-    contradicted = dict(contradictions(read, rows, export, policy))
+    contradicted = dict(contradictions(read, rows, export, recognition, policy))
     _refuse([question for analyte, question in contradicted.items() if analyte not in policy.trust_units])
     results = [settle(with_row_rules(one, rows), rows, policy) for one in read]
     visits = assemble(rows, results, age_at_first_visit=_age_is_of_persons(export, recognition), constant=said.constant)
     rejected = _rejected(export, recognition, rows, results, bad_context)
-    trusted = [f"{question.what} It was trusted." for question in contradicted.values()]
+    trusted = [f"{question.what} {question.expected} It was trusted." for question in contradicted.values()]
     return Normalised(
         visits,
         rejected,

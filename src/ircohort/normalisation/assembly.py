@@ -149,7 +149,7 @@ def _columns(results: Results, rows: Rows) -> dict[str, pl.Series]:
     taken = {column: readings["value"].gather(reading)}
     if results.analyte in ("glucose", "hba1c"):
         taken[f"#{results.analyte}"] = readings["glycaemia"].gather(reading)
-    if readings["censored"].gather(used["reading"]).any():
+    if results.any_censored:
         taken |= {f"{column}_{end}": readings[end].gather(reading) for end in ("lower", "upper")}
     return taken
 

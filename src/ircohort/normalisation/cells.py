@@ -37,7 +37,7 @@ def value_cells(export: Export, recognition: Recognition, column: Recognised) ->
     if "sign" not in recognition.long:
         return cells
     signs = export.columns[recognition.long["sign"]]
-    sign = pl.Series([recognition.signs.get(text, text) for text in signs.texts], dtype=pl.String)
+    sign = pl.Series([recognition.signs.get(text, text.removeprefix("=")) for text in signs.texts], dtype=pl.String)
     pairs = Pairs(cells, signs.codes.fill_null(len(sign)), len(sign) + 1)
     texts = sign.append(pl.Series([""], dtype=pl.String)).gather(pairs.other) + cells.texts.gather(pairs.cell)
     return TextColumn(texts, pairs.codes).rewritten(texts)

@@ -100,7 +100,8 @@ class Recognised:
 class Recognition:
     """All columns that are read, and the questions that are open. Nothing is read while one is.
 
-    ``kept``: headers that are carried through. ``long``: the columns of a long table by their role, empty for a wide
+    ``kept``: headers that are carried through. ``keys``: headers that lead to joined
+    tables, with their names. ``long``: the columns of a long table by their role, empty for a wide
     one. ``signs``: what stands for a sign in
     its column of signs. ``layout``: the name of the layout, if the table has a known one.
     """
@@ -108,6 +109,7 @@ class Recognition:
     columns: tuple[Recognised, ...]
     questions: tuple[RefusedError, ...] = ()
     kept: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
     long: Mapping[str, str] = field(default_factory=dict)
     signs: Mapping[str, str] = field(default_factory=dict)
     layout: str = ""
@@ -124,7 +126,13 @@ class Recognition:
     def read(self) -> frozenset[str]:
         """The headers of everything that is read."""
         by_row = {stated.column for column in self.columns for stated in column.varying if stated.by == "column"}
-        return frozenset({column.header for column in self.columns} | by_row | set(self.long.values()) | set(self.kept))
+        return frozenset(
+            {column.header for column in self.columns}
+            | by_row
+            | set(self.long.values())
+            | set(self.kept)
+            | set(self.keys)
+        )
 
     @property
     def has_time(self) -> bool:
@@ -164,9 +172,10 @@ def find_columns(export: Export, said: Columns) -> Recognition:
             found.append(Recognised(name, matches[0], "spelling", table, values))
     found.sort(key=lambda column: NAMES.index(column.name))
     missing = _missing({column.name for column in found} | set(ambiguous), headers, long)
+    keys = {raw.spec.via or raw.spec.key: table for table, raw in export.joined.items()}
     signs = layout.signs if layout and not said.long else {}
     name = layout.name if layout and not said.long else ""
-    return Recognition(tuple(found), (*ambiguous.values(), *missing), said.keep, long, signs, name)
+    return Recognition(tuple(found), (*ambiguous.values(), *missing), said.keep, keys, long, signs, name)
 
 
 def _layout(export: Export, said: Columns) -> LabLayout | None:

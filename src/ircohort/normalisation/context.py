@@ -54,7 +54,8 @@ class ContextReader:
         if participant is None:
             raise ColumnError("No column is recognised as the participant identifier.")
         rows = in_order(participant, self._context(), self.policy.draw_window_days)
-        return rows, pl.concat([pl.DataFrame(schema=REJECTED_TYPES), *self.bad])
+        # A cell from which two of our names are taken is listed once.
+        return rows, pl.concat([pl.DataFrame(schema=REJECTED_TYPES), *self.bad]).unique(maintain_order=True)
 
     def _context(self) -> dict[str, pl.Series]:
         context = self._times()

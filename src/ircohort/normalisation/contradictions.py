@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ircohort.errors import UnitError
 from ircohort.export import SOURCE_FILE, Export
+from ircohort.normalisation.columns import Recognition
 from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import Policy
 from ircohort.normalisation.recognition import PEOPLE_FOR_EVIDENCE, USUAL_MEDIAN
@@ -29,9 +30,9 @@ Groups = Mapping[str, tuple[pl.Series, list[str]]]
 
 
 def contradictions(
-    results: Iterable[Results], rows: Rows, export: Export, policy: Policy
+    results: Iterable[Results], rows: Rows, export: Export, recognition: Recognition, policy: Policy
 ) -> Iterator[tuple[str, UnitError]]:
-    """Find analytes whose values contradict the stated unit, as a whole or in a file, a site or a year.
+    """Find analytes whose values contradict the stated unit: in a file, a site or a year, else as a whole.
 
     Yields
     ------
@@ -41,7 +42,9 @@ def contradictions(
     groups = _groups(rows, export)
     for one in results:
         if one.analyte in USUAL_MEDIAN and len(ANALYTES[one.analyte].conversions) > 1:
-            found = next(_of_whole(one, rows, policy), None) or next(_of_groups(one, rows, groups, policy), None)
+            low, bins = _bins(one)
+            found = next(_of_groups(one, rows, groups, recognition, policy, low, bins), None)
+            found = found or next(_of_whole(one, rows, policy, low, bins), None)
             if found:
                 yield one.analyte, found
 
@@ -57,50 +60,102 @@ def _groups(rows: Rows, export: Export) -> Groups:
         by["year"] = rows.context["date"].dt.year()
     listed = {name: of_rows.unique().drop_nulls().sort() for name, of_rows in by.items()}
     return {
-        name: ((of_rows.rank("dense") - 1).cast(pl.UInt32), [str(group) for group in listed[name]])
+        name: (_codes(of_rows, listed[name]), [str(group) for group in listed[name]])
         for name, of_rows in by.items()
         if len(listed[name]) > 1
     }
 
 
-def _of_whole(one: Results, rows: Rows, policy: Policy) -> Iterator[UnitError]:
-    counted = one.readings.with_columns(counts_of_readings(one).alias("n"))
+def _codes(of_rows: pl.Series, groups: pl.Series) -> pl.Series:
+    """Give each row the place of its group; a row of none has the place after all others."""
+    if groups.dtype == pl.String:
+        return of_rows.cast(pl.Enum(groups)).to_physical().cast(pl.Int32).fill_null(len(groups))
+    place = pl.int_range(len(groups), dtype=pl.Int32, eager=True)
+    return of_rows.replace_strict(groups, place, default=len(groups), return_dtype=pl.Int32)
+
+
+def _of_whole(one: Results, rows: Rows, policy: Policy, low: float, bins: NDArray[np.int32]) -> Iterator[UnitError]:
+    n = counts_of_readings(one).to_numpy()
     for unit in one.readings["unit"].unique().drop_nulls().sort():
-        of_unit = counted.filter((pl.col("unit") == unit) & (pl.col("stated") > 0)).sort("stated")
-        if of_unit.is_empty() or not of_unit["n"].sum():
-            continue
-        median = of_unit.filter(pl.col("n").cum_sum() >= of_unit["n"].sum() / 2)["stated"][0]
-        other = _other_unit(one.analyte, unit, median, policy)
-        if other and _enough_people(rows, one.found.filter((one.of_readings("unit") == unit).fill_null(False))["at"]):
-            yield _question(one, "", unit, other, median, USUAL_MEDIAN[one.analyte])
+        of_unit = (one.readings["unit"] == unit).fill_null(False).to_numpy()
+        median = _median(np.bincount(bins[of_unit], n[of_unit])[1:], low)
+        other = _other_unit(one.analyte, unit, median, policy) if median else ""
+        members = pl.Series(of_unit).gather(one.found["reading"]) if other else None
+        if members is not None and _enough_people(rows, one.found["at"].filter(members)):
+            usual = USUAL_MEDIAN[one.analyte]
+            evidence = f"{_exact(one, members)}, usual is {usual[0]:g} to {usual[1]:g}; it looks like {other}."
+            yield _question(one, "all values", unit, other, evidence, f"--unit {one.analyte}={other!r}")
 
 
-def _of_groups(one: Results, rows: Rows, groups: Groups, policy: Policy) -> Iterator[UnitError]:
-    low, bins = _bins(one)
-    n_bins = int(bins.max(initial=0)) + 1
+def _of_groups(
+    one: Results,
+    rows: Rows,
+    groups: Groups,
+    recognition: Recognition,
+    policy: Policy,
+    low: float,
+    bins: NDArray[np.int32],
+) -> Iterator[UnitError]:
     for by, (group_of_row, names) in groups.items():
-        group = group_of_row.gather(one.found["at"]).fill_null(len(names))
-        key = group.to_numpy().astype(np.int64) * n_bins + bins[one.found["reading"].to_numpy()]
-        counts = np.bincount(key, minlength=(len(names) + 1) * n_bins).reshape(-1, n_bins)[:, 1:]
+        group = group_of_row if one.is_of_every_row(rows) else group_of_row.gather(one.found["at"])
+        counts = _counted(group, bins, one, len(names))[:, 1:]
+        units = _usual_units(group, one, len(names))
+        suspects: dict[str, tuple[str, str]] = {}
         for place, name in enumerate(names):
             inside, outside = _median(counts[place], low), _median(counts.sum(axis=0) - counts[place], low)
-            members = group == place
             if inside is None or outside is None:
                 continue
-            other = next(_suspects(one, inside, outside, policy), None)
-            if other is None:
-                continue
-            unit = one.of_readings("unit").filter(members).drop_nulls().mode().sort()[0]
-            if unit != other and _enough_people(rows, one.found["at"].filter(members)):
-                yield _question(one, f"{by} {name}", unit, other, inside, (outside, outside))
+            other = _suspect(one.analyte, units[place], inside, outside, policy)
+            if other and _enough_people(rows, one.found["at"].filter(group == place)):
+                members = group == place
+                evidence = f"{_exact(one, members)}, and {_exact(one, ~members)} in the rest; it looks like {other}."
+                suspects[name] = (other, evidence)
+        right = dict(zip(names, units, strict=True)) | {name: other for name, (other, _) in suspects.items()}
+        for name, (other, evidence) in suspects.items():
+            stated = units[names.index(name)]
+            yield _question(one, f"{by} {name}", stated, other, evidence, _settled(one.analyte, by, right, recognition))
 
 
-def _bins(one: Results) -> tuple[float, NDArray[np.int64]]:
+def _counted(group: pl.Series, codes: NDArray[np.int32], one: Results, n_groups: int) -> NDArray[np.int64]:
+    """Count results by their group and the code of their reading; the last row is of no group."""
+    n_codes = int(codes.max(initial=0)) + 1
+    key = group.to_numpy() * np.int32(n_codes) + codes[one.found["reading"].to_numpy()]
+    counts: NDArray[np.int64] = np.bincount(key, minlength=(n_groups + 1) * n_codes).reshape(-1, n_codes)
+    return counts
+
+
+def _usual_units(group: pl.Series, one: Results, n_groups: int) -> list[str]:
+    """Give the unit that most results of each group are stated in."""
+    known = one.readings["unit"].unique().drop_nulls().sort().to_list()
+    if len(known) < 2:
+        return [*known, ""][:1] * n_groups
+    place = {unit: code for code, unit in enumerate(known)}
+    codes = np.array([place.get(unit, len(known)) for unit in one.readings["unit"]], dtype=np.int32)
+    counts = _counted(group, np.append(codes, len(known)).astype(np.int32), one, n_groups)[:n_groups, : len(known)]
+    return [known[int(most)] for most in counts.argmax(axis=1)]
+
+
+def _exact(one: Results, members: pl.Series) -> str:
+    stated = one.readings["stated"].gather(one.found["reading"].filter(members)).drop_nulls()
+    median = float(stated.filter(stated > 0).median() or 0.0)  # type: ignore[arg-type]
+    return f"{median:.4g} {ANALYTES[one.analyte].unit}"
+
+
+def _settled(analyte: str, by: str, units: Mapping[str, str], recognition: Recognition) -> str:
+    """Write the line of a configuration that states the units of all groups."""
+    listed = "{ " + ", ".join(f'"{name}" = "{unit}"' for name, unit in units.items() if unit) + " }"
+    site = recognition["site"]
+    if by == "site" and site is not None:
+        return f'[units] {analyte} = {{ column = "{site.header}", units = {listed} }}'
+    return f"[units] {analyte} = {{ {by} = {listed} }}"
+
+
+def _bins(one: Results) -> tuple[float, NDArray[np.int32]]:
     """Give each reading a bin of its logarithm, from 1; 0 is for those without a number above zero."""
     stated = one.readings["stated"].fill_null(0.0).to_numpy()
     logs = np.log(np.where(stated > 0, stated, np.nan))
     low = float(np.nanmin(logs)) if (stated > 0).any() else 0.0
-    return low, np.where(stated > 0, np.nan_to_num(logs - low) // BIN + 1, 0).astype(np.int64)
+    return low, np.where(stated > 0, np.nan_to_num(logs - low) // BIN + 1, 0).astype(np.int32)
 
 
 def _median(counts: NDArray[np.int64], low: float) -> float | None:
@@ -114,13 +169,13 @@ def _enough_people(rows: Rows, at: pl.Series) -> bool:
     return rows.context["person"].gather(at).n_unique() >= PEOPLE_FOR_EVIDENCE
 
 
-def _suspects(one: Results, inside: float, outside: float, policy: Policy) -> Iterator[str]:
-    """Name units that the values of a group look like, beside the rest of the values."""
-    for unit in one.readings["unit"].unique().drop_nulls().sort():
-        if other := _other_unit(one.analyte, unit, inside, policy) or _off_by_factor(
-            one.analyte, unit, inside, outside, policy
-        ):
-            yield other
+def _suspect(analyte: str, unit: str, inside: float, outside: float, policy: Policy) -> str:
+    """Name the unit that the values of a group look like, and those of the rest do not."""
+    if not unit:
+        return ""
+    if (other := _other_unit(analyte, unit, inside, policy)) and not _other_unit(analyte, unit, outside, policy):
+        return other
+    return _off_by_factor(analyte, unit, inside, outside, policy)
 
 
 def _others(analyte: str, unit: str, policy: Policy) -> Iterator[tuple[Conversion, Conversion]]:
@@ -154,20 +209,10 @@ def _off_by_factor(analyte: str, unit: str, inside: float, outside: float, polic
     return ""
 
 
-def _question(one: Results, where: str, unit: str, other: str, median: float, usual: tuple[float, float]) -> UnitError:
-    canonical = ANALYTES[one.analyte].unit
-    expected = f"{usual[0]:.3g} in the rest" if usual[0] == usual[1] else f"usual is {usual[0]:g} to {usual[1]:g}"
-    by, _, group = where.partition(" ")
-    settle = {
-        "": f"--unit {one.analyte}={other!r}",
-        "file": f'[units] {one.analyte} = {{ file = {{ "{group}" = "{other}", … }} }}',
-        "site": f'[units] {one.analyte} = {{ column = "SITE", units = {{ "{group}" = "{other}", … }} }}',
-        "year": f'[units] {one.analyte} = {{ year = {{ "{group}" = "{other}", … }} }}',
-    }[by]
+def _question(one: Results, where: str, unit: str, other: str, evidence: str, settled: str) -> UnitError:
     return UnitError(
-        f"The values of {one.analyte} contradict the stated unit {unit} "
-        f"({where or 'all values'}, column {one.column}).",
-        expected=f"Read so, their median is {median:.3g} {canonical}, {expected}; it looks like {other}.",
-        next_step=f"If it is {other}, state {settle}. If {unit} is right, state so: "
+        f"The values of {one.analyte} contradict the stated unit {unit} ({where}, column {one.column}).",
+        expected=f"Read so, their median is {evidence}",
+        next_step=f"If it is {other}, state {settled}. If {unit} is right, state so: "
         f'[policy] trust_units = ["{one.analyte}"].',
     )

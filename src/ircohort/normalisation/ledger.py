@@ -94,7 +94,11 @@ def account(
     for counts in spoken.values():
         together = _plus(together, **counts)
     not_read = cells_not_read(export, recognition)
-    censored = {one.analyte: int(one.readings["censored"].gather(one.used["reading"]).sum()) for one in results}
+    censored = {
+        one.analyte: int(one.readings["censored"].gather(one.used["reading"]).sum())
+        for one in results
+        if one.any_censored
+    }
     return Ledger(
         by_file,
         by_analyte,

@@ -48,7 +48,7 @@ def describe_columns(export: Export, recognition: Recognition, results: Sequence
                 "column": f"{column.header}: {', '.join(column.tests)}" if column.tests else column.header,
                 "recognised_as": column.name,
                 "rule": column.rule,
-                "unit": column.unit or ("by row" if column.varying else None),
+                "unit": "by row" if column.varying else column.unit or None,
                 "unit_from": column.unit_from or None,
                 "missing": None if column.tests else cells.codes.null_count(),
                 **(_cell_counts(read_as[column.name]) if column.name in read_as else {}),
@@ -56,6 +56,8 @@ def describe_columns(export: Export, recognition: Recognition, results: Sequence
         )
     named = {column.header for column in recognition.columns}
     roles = {header: f"{role} of a long table" for role, header in recognition.long.items()}
+    roles |= {header: f"key of {table}" for header, table in recognition.keys.items()}
+    roles |= dict.fromkeys(recognition.kept, "kept")
     for header, cells in export.columns.items():
         if header not in named:
             role = roles.get(header, "units" if header in recognition.read else None)
@@ -92,11 +94,11 @@ def notes(
     if not recognition.has_time:
         yield "No column gives the time of a visit: markers were computed, detection and trajectories need one."
     elif without := visits["years"].null_count():
-        yield f"{_visits(without)} no time; they have markers, but enter no detection and no trajectory."
+        yield f"{_visits(without)} no time: markers, but no part in detection and trajectories."
     yield from _forms_of_dates(export, recognition, said, rejected)
-    if any((one.of_readings("unit").unique() == "pmol/L").any() for one in results if one.analyte == "insulin"):
+    if any((one.readings["unit"] == "pmol/L").any() for one in results if one.analyte == "insulin"):
         yield f"Insulin in pmol/L was divided by {policy.insulin_factor} to give uIU/mL."
-    if any(one.readings["censored"].gather(one.used["reading"]).any() for one in results):
+    if any(one.any_censored for one in results):
         half = "half the limit (a value above a limit: the limit)"
         given = {"half": half, "bounds": "no value, only its bounds"}[policy.censored]
         yield f"A censored cell was given {given}; its bounds stand beside it."
@@ -108,7 +110,7 @@ def notes(
         yield f"rejected.csv, {n} of its lines: {reason}."
     for name in ("glucose", "insulin", "triglycerides", "hdl"):
         if not visits[ANALYTES[name].column].count():
-            yield f"There is no {ANALYTES[name].label} in these data."
+            yield f"These data hold no {ANALYTES[name].label}."
 
 
 def _visits(n: int) -> str:
@@ -150,8 +152,10 @@ def _far_from_their_own(results: Sequence[Results], rows: Rows, export: Export) 
 def _far(one: Results, rows: Rows, starts: NDArray[np.int64], export: Export) -> list[tuple[str, int, str]]:
     used = one.used
     value = one.readings["value"].gather(used["reading"])
-    by_row = np.full(len(rows.order), np.nan)
-    by_row[used["at"].to_numpy()] = value.to_numpy()
+    by_row = value.to_numpy()
+    if used.height < len(rows.order):
+        by_row = np.full(len(rows.order), np.nan)
+        by_row[used["at"].to_numpy()] = value.to_numpy()
     # Only people whose highest value is so many times their lowest can have one so far from their median.
     spread = np.fmax.reduceat(by_row, starts) >= FAR_RATIO * np.fmin.reduceat(by_row, starts)
     if not spread.any():

@@ -13,6 +13,7 @@ from ircohort.layouts import lab_layout
 from ircohort.normalisation.aliases import ALIAS_UNITS, ALIASES, LOINC
 from ircohort.normalisation.cells import cells_of, dialect_of, value_cells
 from ircohort.normalisation.columns import (
+    Choice,
     Columns,
     Recognised,
     Recognition,
@@ -67,9 +68,15 @@ def _tests(export: Export, recognition: Recognition, said: Columns) -> tuple[lis
     """Find the tests of a long table that are analytes: by the user's word, else by spelling or LOINC code."""
     layout = lab_layout(export.labs.headers) if recognition.layout else None
     codes = layout.tests if layout else {}
-    claimed = {test for choice in said.named.values() for test in (*choice.tests, choice.header)}
+    known = export.columns[recognition.long["test"]].texts.to_list()
+    named = {
+        name: tuple(test for test in known if fold(test) in {fold(word) for word in choice.tests or (choice.header,)})
+        for name, choice in said.named.items()
+        if name in ANALYTES
+    }
+    claimed = {test for tests in named.values() for test in tests}
     kinds: dict[str, dict[str, list[str]]] = {}
-    for test in export.columns[recognition.long["test"]].texts:
+    for test in known:
         analyte, kind = _kind(codes.get(test, test))
         if analyte and test not in claimed:
             kinds.setdefault(analyte, {}).setdefault(kind, []).append(test)
@@ -77,9 +84,10 @@ def _tests(export: Export, recognition: Recognition, said: Columns) -> tuple[lis
     questions: list[RefusedError] = []
     for name in ANALYTES:
         header = recognition.long["value"]
-        if name in said.named:
-            choice = said.named[name]
-            columns.append(Recognised(name, header, "named", "", {}, choice.pattern, choice.tests or (choice.header,)))
+        if name in named:
+            if not named[name]:
+                questions.append(_no_such_test(name, said.named[name], recognition.long["test"]))
+            columns.append(Recognised(name, header, "named", "", {}, said.named[name].pattern, named[name]))
         elif len(kinds.get(name, {})) > 1:
             questions.append(_several_tests(name, [tests[0] for tests in kinds[name].values()]))
         elif name in kinds:
@@ -99,6 +107,14 @@ def _kind(test: str) -> tuple[str, str]:
         if stem in ALIASES[name]:
             return name, stem
     return "", ""
+
+
+def _no_such_test(name: str, choice: Choice, header: str) -> ColumnError:
+    listed = ", ".join(choice.tests or (choice.header,))
+    return ColumnError(
+        f"No row of the long table is of the test {listed} (named by columns.{name}).",
+        next_step=f"Write it as it stands in the column {header}.",
+    )
 
 
 def _several_tests(name: str, tests: list[str]) -> ColumnError:

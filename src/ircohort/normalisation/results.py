@@ -49,6 +49,17 @@ class Results:
         """Give each result what its reading says."""
         return self.readings[name].gather(self.found["reading"])
 
+    def is_of_every_row(self, rows: Rows) -> bool:
+        """Say whether there is a result at every position, so that nothing need be looked up by position."""
+        return self.found.height == len(rows.order)
+
+    @property
+    def any_censored(self) -> bool:
+        """Whether a used result lies beyond a limit."""
+        return bool(self.readings["censored"].any()) and bool(
+            self.readings["censored"].gather(self.used["reading"]).any()
+        )
+
     @property
     def outcome(self) -> pl.Series:
         """The class of each result."""

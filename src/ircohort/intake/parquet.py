@@ -1,4 +1,4 @@
-"""Tables that are not text: Parquet, workbooks, SAS transport. Their cells become text as a person would write them."""
+"""Parquet files as text, piece by piece."""
 
 from __future__ import annotations
 
