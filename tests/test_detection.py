@@ -327,14 +327,15 @@ def test_an_ill_visit_is_set_aside_and_counted() -> None:
     assert series.notes[-1].startswith("1 visits were set aside")
 
 
-def test_a_change_of_assay_breaks_the_series_and_the_longest_part_is_judged() -> None:
+@pytest.mark.parametrize("kind", ["assay", "specimen"])
+def test_a_change_of_assay_or_specimen_breaks_the_series_and_the_longest_part_is_judged(kind: str) -> None:
     table = person(
         "x",
         {
             "years": [float(t) for t in range(8)],
             "insulin_uiu_ml": [8.0, 8.0, 8.0, 12.0, 12.0, 12.0, 12.0, 12.0],
             "glucose_mg_dl": [90.0] * 8,
-            "assay": ["old", None, "old", "new", "new", None, "new", "new"],
+            kind: ["old", None, "old", "new", "new", None, "new", "new"],
         },
     )
     series = select_series(table, FAST)
@@ -359,7 +360,7 @@ def test_a_window_that_begins_at_a_break_says_so() -> None:
     window = got.windows.filter(pl.col("participant_id") == "broken").row(0, named=True)
     assert row["verdict"] == "hidden_window"
     assert row["n_visits_used"] == 11
-    assert row["reason"].endswith("the assay changed, the longest part was judged")
+    assert row["reason"].endswith("the assay or specimen changed, the longest part was judged")
     assert (window["opened_by"], window["closed_by"]) == ("break_in_series", "end_of_follow_up")
     assert window["window_start"] == pytest.approx(3.0)
 

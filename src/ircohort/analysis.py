@@ -175,9 +175,12 @@ def analyse(inputs: Any = (), *, config: Any = None, on_stage: Callable[[str], N
     return Analysis(cohort, visits, detection, trajectory, settings, warnings, versions())
 
 
-def visits_of(settings: Settings, inputs: Any = ()) -> tuple[Normalised, Any]:
+def visits_of(
+    settings: Settings, inputs: Any = (), on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Normalised, Any]:
     """Read an export, and give what was read and its visits with markers."""
-    cohort = normalise(read_inputs(inputs, settings), settings.columns, settings.policy)
+    export = read_inputs(inputs, settings, on_progress)
+    cohort = normalise(export, settings.columns, settings.policy)
     return cohort, markers(cohort.visits, cut_offs=settings.policy.cut_offs)
 
 

@@ -41,7 +41,7 @@ class TableLayout:
     values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-# Standard concepts of the OMOP vocabulary that stand for LOINC codes in serum or plasma, for units of UCUM, and for signs.
+# Standard concepts of the OMOP vocabulary that stand for LOINC codes in serum or plasma, for units, and for signs.
 # Look-alikes are left out on purpose: 3000483 and 3020491 (whole blood), 3005131 (mean glucose reckoned from HbA1c),
 # 9550 (mIU/mL, a thousand times mIU/L).
 _OMOP_TESTS: Mapping[str, str] = {

@@ -154,7 +154,8 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 ),
                 _unit_map(
                     {
-                        "NGSP %": "%|NGSP %|% NGSP|NGSP|DCCT %|% DCCT|percent|per cent|pct|%{HbA1c}|%{of'HGB}|% Hb|%total Hb"
+                        "NGSP %": "%|NGSP %|% NGSP|NGSP|DCCT %|% DCCT|percent|per cent|pct|%{HbA1c}|%{of'HGB}|% Hb"
+                        "|%total Hb"
                         "|% of total Hb",
                         "mmol/mol": "mmol/mol|IFCC|IFCC mmol/mol|mmol/mol IFCC|mmolmol|mmol/mol Hb|millimole per mole",
                         "JDS %": "JDS %|% JDS|JDS",

@@ -17,7 +17,7 @@ from ircohort.cli.options import (
     settings_for,
     with_options,
 )
-from ircohort.cli.writing import check_file, progress, say, table_text, write_bytes, write_frame
+from ircohort.cli.writing import check_file, columns_text, progress, reading_bar, say, write_bytes, write_frame
 from ircohort.errors import ThresholdError, UsageError
 
 if TYPE_CHECKING:
@@ -116,13 +116,13 @@ def check(inputs: Any, quiet: bool, **said: Any) -> None:
     from ircohort.normalisation import describe_columns, normalise, recognise
 
     settings = settings_for(inputs, said)
-    export = read_inputs((), settings)
+    with reading_bar(quiet) as tell:
+        export = read_inputs((), settings, tell)
     recognition = recognise(export, settings.columns)
     if recognition.questions:
-        click.echo(table_text(describe_columns(export, recognition)))
-        normalise(export, settings.columns, settings.policy)
+        click.echo(columns_text(describe_columns(export, recognition)))
     cohort = normalise(export, settings.columns, settings.policy)
-    click.echo(table_text(cohort.columns))
+    click.echo(columns_text(cohort.columns))
     for name, counts in cohort.ledger.rows.items():
         click.echo(f"{name}, rows: " + ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in counts))
     if cohort.ledger.not_read:
@@ -144,9 +144,11 @@ def init(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
     check_file(out, inputs=files_of(settings))
     if Path(out).exists() and out != "-":
         raise UsageError(f"{out} is there already.", next_step="Answer in it, or choose another name with -o.")
-    export = read_inputs((), settings)
+    with reading_bar(quiet) as tell:
+        export = read_inputs((), settings, tell)
     recognition = recognise(export, settings.columns)
-    text = draft(recognition, settings, Path(out).parent if out != "-" else Path())
+    unread = [header for header in export.columns if header not in recognition.read]
+    text = draft(recognition, settings, Path(out).parent if out != "-" else Path(), unread)
     write_bytes(text.encode(), out)
     n = len(recognition.questions)
     say(f"{n} open question{'' if n == 1 else 's'}.", quiet)
@@ -165,7 +167,8 @@ def _visits(settings: Settings, quiet: bool) -> Any:
     """Read an export, and add the markers."""
     from ircohort.analysis import visits_of
 
-    cohort, visits = visits_of(settings)
+    with reading_bar(quiet) as tell:
+        cohort, visits = visits_of(settings, on_progress=tell)
     for note in cohort.notes:
         say(f"Note: {note}", quiet)
     return visits

@@ -14,6 +14,9 @@ import click
 from ircohort.cli.options import FORMATS
 from ircohort.errors import FileError, UsageError
 
+BYTES_OF_A_LONG_READ = 1 << 26
+"""A read of 64 MB takes about a second."""
+
 
 def say(text: str, quiet: bool = False) -> None:
     """Tell the user something, on standard error."""
@@ -36,6 +39,31 @@ def progress(stages: Sequence[str], quiet: bool) -> Iterator[Callable[[str], Non
 
         yield tell
         bar.update(len(stages) - bar.pos)
+
+
+@contextlib.contextmanager
+def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal, on standard error, how much of the input has been read; a short read needs none."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    bar = click.progressbar(length=1, label="reading", file=sys.stderr)
+
+    def tell(read: int, whole: int) -> None:
+        if whole >= BYTES_OF_A_LONG_READ:
+            bar.length = whole
+            bar.update(read - bar.pos)
+
+    yield tell
+    if bar.pos:
+        bar.render_finish()
+
+
+def columns_text(columns: Any) -> str:
+    """Lay out what is known of columns; an empty cell says that it does not apply."""
+    named = columns.rename({name: name.replace("_", " ") for name in columns.columns})
+    recognised = columns["recognised_as"].fill_null("not read").alias("recognised as")
+    return table_text(named.with_columns(recognised))
 
 
 def table_text(frame: Any) -> str:

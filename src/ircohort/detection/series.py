@@ -21,6 +21,7 @@ _ASIDE = {
     "ill": "ill",
     "pregnant": "pregnant",
     "glucose_lowering_drug": "on a glucose-lowering drug",
+    "insulin_therapy": "on insulin therapy",
     "fasting": "not fasting",
 }
 _MARKER_NAMES = {"insulin": "insulin", "tg_hdl": "TG:HDL"}
@@ -46,8 +47,8 @@ def select_series(visits: pl.DataFrame, settings: DetectSettings) -> Series:
     """Choose the visits that enter detection, and say who cannot be judged, and why.
 
     Visits that were not fasting, during illness or pregnancy, or on a glucose-lowering drug do not enter; nor do visits
-    after those that confirm dysglycaemia. A change of insulin assay breaks the series; the part with the longest span
-    of the marker is judged.
+    after those that confirm dysglycaemia. A change of assay or specimen breaks the series; the part with the
+    longest span of the marker is judged.
     """
     table, notes = _prepare(visits, GLUCOSE_CAP * settings.glucose_cut_off_mg_dl)
     events = confirmed_events(table.filter("usable"))
@@ -56,7 +57,9 @@ def select_series(visits: pl.DataFrame, settings: DetectSettings) -> Series:
     people = _people(table, usable, kept, events)
     aside = int(table["aside"].sum())
     if aside:
-        notes.append(f"{aside} visits were set aside: not fasting, ill, pregnant or on a glucose-lowering drug.")
+        notes.append(
+            f"{aside} visits were set aside: not fasting, ill, pregnant, on a glucose-lowering drug or insulin."
+        )
     readings = kept.select("participant_id", "years", "insulin", "tg_hdl", "glucose")
     obstacle = _obstacle(settings).alias("obstacle")
     return Series(readings, people.with_columns(obstacle), tuple(notes))
@@ -73,7 +76,7 @@ def _prepare(visits: pl.DataFrame, cap: float) -> tuple[pl.DataFrame, list[str]]
         notes.append("The visits have no glycaemia: it was read off glucose in mg/dL, and HbA1c was not looked at.")
         table = table.with_columns(_glycaemia_of_glucose(), pl.lit("glucose").alias("glycaemia_by"))
     ratio = pl.coalesce("tg_hdl_mg", pl.col("triglycerides_mg_dl") / pl.col("hdl_mg_dl"))
-    aside = [pl.col(name).fill_null(False) for name in ("ill", "pregnant", "glucose_lowering_drug")]
+    aside = [pl.col(name).fill_null(False) for name in _ASIDE if name != "fasting"]
     dated = pl.col("years").is_finite().fill_null(False)
     named = pl.col("participant_id").is_not_null()
     table = table.filter(named).with_columns(
@@ -108,11 +111,14 @@ def _up_to_the_event(usable: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame
 
 
 def _segments(usable: pl.DataFrame) -> pl.DataFrame:
-    """Give each stretch with one assay a number; an assay that is not stated continues the one before."""
-    assay = pl.col("assay").forward_fill().backward_fill().over("participant_id")
+    """Give each stretch with one assay and one specimen a number; what is not stated continues the one before."""
+    kinds = [
+        pl.col(name).forward_fill().backward_fill().over("participant_id").fill_null("")
+        for name in ("assay", "specimen")
+    ]
     return (
-        usable.with_columns(assay.fill_null(""))
-        .with_columns(pl.col("assay").rle_id().over("participant_id").alias("segment"))
+        usable.with_columns(pl.struct(*kinds).alias("kind"))
+        .with_columns(pl.col("kind").rle_id().over("participant_id").alias("segment"))
         .with_columns(pl.col("segment").max().over("participant_id").alias("last_segment"))
     )
 
@@ -205,7 +211,7 @@ def _obstacle(settings: DetectSettings) -> pl.Expr:
     where = pl.concat_str(
         pl.when(pl.col("event").is_not_null()).then(pl.format(" up to confirmed {}", "event")).otherwise(pl.lit("")),
         pl.when(pl.col("broken_before") | pl.col("broken_after"))
-        .then(pl.lit(" in the longest series with one assay"))
+        .then(pl.lit(" in the longest series with one assay and specimen"))
         .otherwise(pl.lit("")),
     )
     return (

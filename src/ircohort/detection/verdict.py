@@ -193,7 +193,10 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, bool
     )
     parts = [
         (pl.col("marker") == "tg_hdl", "; judged by TG:HDL, as insulin was never measured"),
-        (pl.col("broken_before") | pl.col("broken_after"), "; the assay changed, the longest part was judged"),
+        (
+            pl.col("broken_before") | pl.col("broken_after"),
+            "; the assay or specimen changed, the longest part was judged",
+        ),
     ]
     additions = [
         pl.when(condition & pl.col("obstacle").is_null()).then(pl.lit(words)).otherwise(pl.lit(""))

@@ -207,7 +207,7 @@ def _unit_question(column: Recognised, analyte: Analyte, export: Export, recogni
         others = ", ".join(entry.unit for entry in analyte.conversions)
         evidence = f"A usual median lies between {low:g} and {high:g} {analyte.unit}. Read are: {others}."
         likely = analyte.unit
-    where = f"tests {', '.join(column.tests)}" if column.tests else f"column {column.header}"
+    where = f"{'tests' if column.tests else 'column'} {_title(column)}"
     return UnitError(
         f"{analyte.name} has no stated unit ({export.labs.files[0].name}, {where}).",
         expected=evidence,
@@ -229,24 +229,35 @@ def _evidence(analyte: Analyte, median: float) -> tuple[str, str]:
 
 
 def _dialect_questions(export: Export, recognition: Recognition) -> Iterator[RefusedError]:
-    """Ask for the decimal mark where many cells could be read with another one."""
+    """Ask for the decimal mark of a table where many cells could be read with another one."""
+    concerned: dict[str, list[str]] = {}
     for column in recognition.analytes:
         cells = value_cells(export, recognition, column)
-        stated = dialect_of(export, column)
-        other = Dialect("." if stated.decimal == "," else ",")
-        now, then = (read_numbers(cells.texts, dialect).is_not_null() for dialect in (stated, other))
-        concerned = cells.of(then & ~now).sum()
-        share = SHARE_OF_ANOTHER_DIALECT * cells.codes.count()
-        if concerned >= CELLS_OF_ANOTHER_DIALECT and concerned > share:
-            mark = other.decimal
-            yield ColumnError(
-                f"{concerned} of {cells.codes.count()} cells of {column.header} would be numbers with {mark!r} as "
-                f"decimal mark, and are none with {stated.decimal!r}.",
-                expected="ircohort does not guess whether 1,234 is one thousand or a little more than one.",
-                next_step=f'State the decimal mark: --decimal "{mark}", or in the configuration: '
-                f'[tables.{column.table or export.labs.spec.name}] decimal = "{mark}"; what sets thousands apart: '
-                f'thousands = "{mark}"',
-            )
+        other = _other_dialect(export, column)
+        now, then = (
+            read_numbers(cells.texts, dialect).is_not_null() for dialect in (dialect_of(export, column), other)
+        )
+        n, whole = cells.of(then & ~now).sum(), cells.codes.count()
+        if n >= CELLS_OF_ANOTHER_DIALECT and n > SHARE_OF_ANOTHER_DIALECT * whole:
+            concerned.setdefault(column.table, []).append(f"{n} of {whole} cells of {_title(column)}")
+    for table, listed in concerned.items():
+        column = next(column for column in recognition.analytes if column.table == table)
+        mark = _other_dialect(export, column).decimal
+        where = f"[tables.{table or export.labs.spec.name}]"
+        yield ColumnError(
+            f"{', '.join(listed)} would be numbers with {mark!r} as decimal mark, and are none as stated.",
+            expected="ircohort does not guess whether 1,234 is one thousand or a little more than one.",
+            next_step=f'State the decimal mark: --decimal "{mark}", or in the configuration: {where} decimal = '
+            f'"{mark}"; or what sets thousands apart: thousands = "{mark}"',
+        )
+
+
+def _other_dialect(export: Export, column: Recognised) -> Dialect:
+    return Dialect("." if dialect_of(export, column).decimal == "," else ",")
+
+
+def _title(column: Recognised) -> str:
+    return ", ".join(column.tests) or column.header
 
 
 def _date_questions(export: Export, recognition: Recognition, said: Columns) -> Iterator[RefusedError]:
