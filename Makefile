@@ -9,7 +9,7 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit lock figure bench clean
+.PHONY: help demo test lint types unit docs lock figure clean
 
 help:  ## List these commands.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ types: $(VENV)/.dev  ## Check types.
 
 unit: $(VENV)/.dev  ## Run unit and property tests, doctests, README, notebooks; with branch coverage.
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+
+docs: $(VENV)/.dev  ## Write the tables of the page on input anew.
+	$(BIN)/python docs/input_tables.py
 
 figure: $(VENV)/.dev demo  ## Make the picture of the README anew.
 	cp results/demo/figures/hidden_window.png docs/hidden_window.png

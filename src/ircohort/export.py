@@ -76,8 +76,10 @@ class TextColumn:
 
     def rewritten(self, answers: pl.Series) -> TextColumn:
         """Give the column with each cell replaced by the answer for it; cells whose answer is null are missing."""
-        code_of_answer = (answers.rank("dense") - 1).cast(pl.UInt32)
-        return TextColumn(answers.drop_nulls().unique().sort(), self.of(code_of_answer))
+        known = pl.DataFrame({"text": answers}).with_row_index("place").drop_nulls().sort("text", maintain_order=True)
+        code = known["text"].rle_id()
+        code_of_answer = pl.repeat(None, len(answers), dtype=pl.UInt32, eager=True).scatter(known["place"], code)
+        return TextColumn(known["text"].unique(maintain_order=True), self.of(code_of_answer))
 
     def at(self, rows: pl.Series) -> TextColumn:
         """Take the given rows, which may repeat or be null."""

@@ -21,6 +21,7 @@ import polars as pl
 
 from ircohort.errors import ColumnError, ConfigurationError, FileError
 from ircohort.export import Malformed, TableSpec
+from ircohort.parallel import ahead
 
 DELIMITERS = (",", "\t", ";", "|")
 BLOCK_BYTES = 1 << 24
@@ -55,7 +56,7 @@ def delimited_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[
     ConfigurationError
         If the stated encoding or delimiter cannot be.
     """
-    blocks = _whole_lines(_unix_line_ends(_utf8(stream, name, spec)))
+    blocks = ahead(_whole_lines(_unix_line_ends(_utf8(stream, name, spec))))
     first = next((block for block in blocks if block.strip(b"\n")), b"")
     splitter, rest = _begin(first, blocks, name, spec)
     yield piece_of_rows([], splitter.header, name)

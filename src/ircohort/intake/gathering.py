@@ -13,6 +13,7 @@ from ircohort.intake.files import SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, Te
 from ircohort.intake.parquet import parquet_pieces
 from ircohort.intake.transport import transport_pieces
 from ircohort.intake.workbooks import workbook_pieces
+from ircohort.parallel import each
 
 
 def gather(spec: TableSpec, paths: Sequence[str], names: Mapping[str, str], tell: Tell) -> RawTable:
@@ -50,8 +51,8 @@ def gather(spec: TableSpec, paths: Sequence[str], names: Mapping[str, str], tell
                 rows += piece.cells.height + len(piece.malformed)
             files.append(FileRead(names[path], path, file.digest(), rows))
     whole = pl.concat(parts)
-    columns = {name: _column(whole[name], dictionaries[name], spec.missing) for name in header}
-    return RawTable(spec, columns, pl.concat(places), tuple(files), tuple(malformed))
+    columns = each(lambda name: _column(whole[name], dictionaries[name], spec.missing), header)
+    return RawTable(spec, dict(zip(header, columns, strict=True)), pl.concat(places), tuple(files), tuple(malformed))
 
 
 def _encoded(name: str, dictionary: pl.Categories) -> pl.Expr:

@@ -22,6 +22,7 @@ from ircohort.normalisation.readings import Policy
 from ircohort.normalisation.recognition import recognise
 from ircohort.normalisation.results import Results, read_results, rejected_results, with_row_rules
 from ircohort.normalisation.rules import RULES, Rule
+from ircohort.parallel import each
 from ircohort.schema import REJECTED
 
 __all__ = [
@@ -88,7 +89,7 @@ def normalise(export: Export, said: Columns | None = None, policy: Policy | None
     read = read_results(export, rows, recognition, policy)
     contradicted = dict(contradictions(read, rows, export, recognition, policy))
     _refuse([question for analyte, question in contradicted.items() if analyte not in policy.trust_units])
-    results = [settle(with_row_rules(one, rows), rows, policy) for one in read]
+    results = each(lambda one: settle(with_row_rules(one, rows), rows, policy), read)
     visits = assemble(rows, results, age_at_first_visit=_age_is_of_persons(export, recognition), constant=said.constant)
     rejected = _rejected(export, recognition, rows, results, bad_context)
     trusted = [f"{question.what} {question.expected} It was trusted." for question in contradicted.values()]

@@ -12,6 +12,7 @@ from ircohort.normalisation.columns import FLAGS, SET_FLAGS, TEXTS
 from ircohort.normalisation.context import SEX
 from ircohort.normalisation.order import DAYS_PER_YEAR, Rows, runs
 from ircohort.normalisation.results import Results
+from ircohort.parallel import each
 from ircohort.schema import COMPUTED, VISITS, arrange
 from ircohort.units import ANALYTES
 
@@ -36,7 +37,9 @@ def assemble(
         Measurements to carry to the visits of a participant that have none of their own.
     """
     visits = _context(rows).rename({"date": "visit_date"}, strict=False)
-    columns = {name: series for one in results for name, series in _columns(one, rows).items()}
+    columns = {
+        name: series for of_one in each(lambda one: _columns(one, rows), results) for name, series in of_one.items()
+    }
     visits = visits.with_columns(series.alias(name) for name, series in columns.items())
     visits = visits.filter(_seen(rows, results))
     visits = _times(visits)
@@ -64,6 +67,8 @@ def _seen(rows: Rows, results: Sequence[Results]) -> pl.Series:
     for one in results:
         good = one.found["at"] if not one.found["rule"].count() else one.found.filter(_not_rejected(one))["at"]
         seen[rows.visit.gather(good).to_numpy()] = True
+        if seen.all():
+            break
     return pl.Series(seen)
 
 

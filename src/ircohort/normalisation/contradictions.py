@@ -16,6 +16,7 @@ from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import Policy
 from ircohort.normalisation.recognition import PEOPLE_FOR_EVIDENCE, USUAL_MEDIAN
 from ircohort.normalisation.results import Results, counts_of_readings
+from ircohort.parallel import each
 from ircohort.units import ANALYTES, Conversion, conversion
 
 CLOSE_TO_FACTOR = math.log(1.35)
@@ -40,13 +41,16 @@ def contradictions(
         With the evidence, for groups of ten people or more.
     """
     groups = _groups(rows, export)
-    for one in results:
-        if one.analyte in USUAL_MEDIAN and len(ANALYTES[one.analyte].conversions) > 1:
-            low, bins = _bins(one)
-            found = next(_of_groups(one, rows, groups, recognition, policy, low, bins), None)
-            found = found or next(_of_whole(one, rows, policy, low, bins), None)
-            if found:
-                yield one.analyte, found
+
+    def found(one: Results) -> UnitError | None:
+        low, bins = _bins(one)
+        of_groups = next(_of_groups(one, rows, groups, recognition, policy, low, bins), None)
+        return of_groups or next(_of_whole(one, rows, policy, low, bins), None)
+
+    concerned = [one for one in results if one.analyte in USUAL_MEDIAN and len(ANALYTES[one.analyte].conversions) > 1]
+    for one, question in zip(concerned, each(found, concerned), strict=True):
+        if question:
+            yield one.analyte, question
 
 
 def _groups(rows: Rows, export: Export) -> Groups:

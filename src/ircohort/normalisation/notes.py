@@ -15,6 +15,7 @@ from ircohort.normalisation.order import Rows, runs
 from ircohort.normalisation.readings import Policy, date_shares, read_dates
 from ircohort.normalisation.recognition import counts_of
 from ircohort.normalisation.results import Results, counts_of_readings
+from ircohort.parallel import each
 from ircohort.units import ANALYTES
 
 FAR_RATIO, READINGS_TO_COMPARE = 5.0, 3
@@ -139,7 +140,7 @@ def _far_from_their_own(results: Sequence[Results], rows: Rows, export: Export) 
     if not rows.n_known:
         return
     starts = runs(rows.context["person"])
-    far = [place for one in results for place in _far(one, rows, starts, export)]
+    far = [place for places in each(lambda one: _far(one, rows, starts, export), results) for place in places]
     if far:
         listed = [f"{file}, line {row}, {column}" for file, row, column in sorted(far)]
         more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
@@ -157,7 +158,8 @@ def _far(one: Results, rows: Rows, starts: NDArray[np.int64], export: Export) ->
         by_row = np.full(len(rows.order), np.nan)
         by_row[used["at"].to_numpy()] = value.to_numpy()
     # Only people whose highest value is so many times their lowest can have one so far from their median.
-    spread = np.fmax.reduceat(by_row, starts) >= FAR_RATIO * np.fmin.reduceat(by_row, starts)
+    highest, lowest = (np.maximum, np.minimum) if used.height == len(rows.order) else (np.fmax, np.fmin)
+    spread = highest.reduceat(by_row, starts) >= FAR_RATIO * lowest.reduceat(by_row, starts)
     if not spread.any():
         return []
     suspected = pl.Series(np.repeat(spread, np.diff(np.append(starts, len(by_row)))))

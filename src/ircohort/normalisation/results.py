@@ -15,6 +15,7 @@ from ircohort.normalisation.context import rejected_cells
 from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import CellReader, Policy, Reading, as_frame
 from ircohort.normalisation.rules import OUTCOMES, RULES
+from ircohort.parallel import each
 
 RULE = pl.Enum(list(RULES))
 OUTCOME = pl.Enum(OUTCOMES)
@@ -85,11 +86,8 @@ def read_results(export: Export, rows: Rows, recognition: Recognition, policy: P
 
     Each distinct cell is read once, so that the work grows with what differs between cells, not with their number.
     """
-    return [
-        results
-        for column in recognition.analytes
-        if (results := _of_column(export, rows, recognition, column, policy)).found.height
-    ]
+    read = each(lambda column: _of_column(export, rows, recognition, column, policy), recognition.analytes)
+    return [results for results in read if results.found.height]
 
 
 def _of_column(export: Export, rows: Rows, recognition: Recognition, column: Recognised, policy: Policy) -> Results:
