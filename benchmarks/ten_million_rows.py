@@ -87,9 +87,9 @@ def main() -> None:
     lines = [
         "# Ten million rows",
         "",
-        f"`python benchmarks/ten_million_rows.py --rows {asked.rows} --runs {asked.runs}`: {asked.rows:,} rows of eight "
-        f"columns, {megabytes:,.0f} MB. *Bare polars* scans the file and writes it as Parquet; *ircohort* reads it (all "
-        "cells as text, SHA-256, places), normalises and accounts for every row and value.",
+        f"`python benchmarks/ten_million_rows.py --rows {asked.rows} --runs {asked.runs}`: {asked.rows:,} rows of "
+        f"eight columns, {megabytes:,.0f} MB. *Bare polars* scans the file and writes it as Parquet; *ircohort* reads "
+        "it (all cells as text, SHA-256, places), normalises and accounts for every row and value.",
         "",
         "| run | bare polars, s | ircohort, s | ratio | bare polars, GB | ircohort, GB |",
         "| --- | --- | --- | --- | --- | --- |",

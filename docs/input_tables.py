@@ -85,7 +85,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
 def written(page: str) -> str:
     """Give the page with all its tables as the registries have them now."""
     for name, section in SECTIONS.items():
-        page = re.sub(BETWEEN.format(name=name), lambda found, text=section(): found[1] + text + found[2], page)
+        parts = re.split(BETWEEN.format(name=name), page)
+        page = section().join(("".join(parts[:2]), "".join(parts[2:])))
     return page
 
 

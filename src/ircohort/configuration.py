@@ -361,7 +361,8 @@ def draft(recognition: Recognition, settings: Settings, beside: Path, unread: It
     lines += _lines({name: value for name, value in plain.items() if value != getattr(defaults, name)})
     if listed := [header for header in unread if header not in settings.columns.keep]:
         lines.append(f"# not read; any of them can be carried through to the visits: keep = {_toml(listed)}")
-    lines += ["", "[units]", *(_unit_line(column, recognition) for column in recognition.analytes)]
+    units = settings.columns.units
+    lines += ["", "[units]", *(_unit_line(column, units.get(column.name)) for column in recognition.analytes)]
     sections = {
         "long": {} if recognition.layout else dict(recognition.long),
         "policy": _differing(settings.policy, Policy()),
@@ -409,10 +410,12 @@ def _said_of(said: Choice | UnitSaid | Recognised) -> Any:
     return {"column": said.header, **more} if more else said.header
 
 
-def _unit_line(column: Recognised, recognition: Recognition) -> str:
+def _unit_line(column: Recognised, said: UnitSaid | None) -> str:
+    """Write the unit of a column; one that is found by row again need not be said."""
+    if said is not None:
+        return f"{column.name} = {_toml(_said_of(said))}  # {column.unit_from}"
     if column.varying:
-        line = f"{column.name} = {_toml(_said_of(column.varying[0]))}  # {column.unit_from}"
-        return f"# {line}" if recognition.layout or recognition.long else line
+        return f"# {column.name}: by row, {column.unit_from}"
     if column.unit:
         return f"{column.name} = {_toml(column.unit)}  # {column.unit_from}"
     known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)

@@ -173,6 +173,7 @@ def find_columns(export: Export, said: Columns) -> Recognition:
     found.sort(key=lambda column: NAMES.index(column.name))
     missing = _missing({column.name for column in found} | set(ambiguous), headers, long)
     keys = {raw.spec.via or raw.spec.key: table for table, raw in export.joined.items()}
+    keys |= {f"{table}.{raw.spec.key}": table for table, raw in export.joined.items()}
     signs = layout.signs if layout and not said.long else {}
     name = layout.name if layout and not said.long else ""
     return Recognition(tuple(found), (*ambiguous.values(), *missing), said.keep, keys, long, signs, name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ircohort.export import SOURCE_FILE, SOURCE_ROW, Export
 from ircohort.normalisation.cells import cells_of, value_cells
-from ircohort.normalisation.columns import Columns, Recognition
+from ircohort.normalisation.columns import Columns, Recognised, Recognition
 from ircohort.normalisation.order import Rows, runs
 from ircohort.normalisation.readings import Policy, date_shares, read_dates
 from ircohort.normalisation.recognition import counts_of
@@ -49,7 +49,7 @@ def describe_columns(export: Export, recognition: Recognition, results: Sequence
                 "column": f"{column.header}: {', '.join(column.tests)}" if column.tests else column.header,
                 "recognised_as": column.name,
                 "rule": column.rule,
-                "unit": "by row" if column.varying else column.unit or None,
+                "unit": _units(column, read_as.get(column.name)),
                 "unit_from": column.unit_from or None,
                 "missing": None if column.tests else cells.codes.null_count(),
                 **(_cell_counts(read_as[column.name]) if column.name in read_as else {}),
@@ -64,6 +64,13 @@ def describe_columns(export: Export, recognition: Recognition, results: Sequence
             role = roles.get(header, "units" if header in recognition.read else None)
             described.append({"column": header, "recognised_as": role, "missing": cells.codes.null_count()})
     return pl.DataFrame(described, schema=DESCRIBED)
+
+
+def _units(column: Recognised, results: Results | None) -> str | None:
+    """Name the unit of a column; where it varies by row, those that were met."""
+    if not column.varying:
+        return column.unit or None
+    return ", ".join(results.readings["unit"].unique().drop_nulls().sort()) if results else "by row"
 
 
 def _cell_counts(results: Results) -> dict[str, int]:
