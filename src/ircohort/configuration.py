@@ -87,7 +87,7 @@ def read_configuration(path: str | os.PathLike[str]) -> Section:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"There is no configuration {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:  # what is no TOML, no UTF-8, or a number of thousands of digits
         raise ConfigurationError(f"The configuration {file.name} cannot be read: {error}.") from error
     if said.get("config") != VERSION or said["config"] is True:
         raise ConfigurationError(

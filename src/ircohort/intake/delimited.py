@@ -57,8 +57,7 @@ def delimited_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[
         If the stated encoding or delimiter cannot be.
     """
     blocks = ahead(_whole_lines(_unix_line_ends(_utf8(stream, name, spec))))
-    first = next((block for block in blocks if block.strip(b"\n")), b"")
-    splitter, rest = _begin(first, blocks, name, spec)
+    splitter, rest = _begin(next(blocks, b""), blocks, name, spec)
     yield piece_of_rows([], splitter.header, name)
     pending, enough = rest, 1
     for block in blocks:
@@ -173,6 +172,9 @@ def _begin(first: bytes, blocks: Iterator[bytes], name: str, spec: TableSpec) ->
                 continue
             raise _unsplit(error, 1 + before, name) from error
         if cells is None:
+            if more := next(blocks, b""):
+                first += more
+                continue
             raise FileError(f"{name} is empty.", expected="The first line that is not empty holds the column names.")
         header = header_of([cell.strip() for cell in cells], name, 1 + before)
         return _Splitter(name, spec, header, delimiter, 1 + before + reader.line_num), lines.read().encode()
@@ -192,13 +194,6 @@ def header_of(cells: Sequence[str], name: str, line: int) -> tuple[str, ...]:
     ColumnError
         If a name repeats, or the line holds data.
     """
-    header = tuple(cell or f"column {number}" for number, cell in enumerate(cells, start=1))
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise ColumnError(
-            f"{name} names the column {repeated[0]!r} more than once (line {line}).",
-            next_step="Rename one of them, so that it is clear which one is meant.",
-        )
     data = [number for number, cell in enumerate(cells, start=1) if _DATA.fullmatch(cell)]
     if data:
         raise ColumnError(
@@ -206,6 +201,15 @@ def header_of(cells: Sequence[str], name: str, line: int) -> tuple[str, ...]:
             expected="The first line that is not empty names the columns.",
             next_step="Add a line with their names.",
         )
+    header = tuple(cell or f"column {number}" for number, cell in enumerate(cells, start=1))
+    places: dict[str, int] = {}
+    for place, cell in enumerate(header, start=1):
+        if places.setdefault(cell, place) != place:
+            called = f" {cell!r}" if any(map(str.isalpha, cell)) else ""  # what has no letter may be somebody's value
+            raise ColumnError(
+                f"{name} names the column{called} more than once (line {line}, cells {places[cell]} and {place}).",
+                next_step="Rename one of them, so that it is clear which one is meant.",
+            )
     return header
 
 

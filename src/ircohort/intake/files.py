@@ -20,14 +20,14 @@ from ircohort.errors import FileError, UsageError
 from ircohort.export import TableSpec
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
-WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".xlsb", ".ods")
+WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xls")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", *WORKBOOK_SUFFIXES, ".xpt")
 STANDARD_INPUT = "-"
 
 Tell = Callable[[int], None]
 """Is told of each number of bytes as they are read."""
 
-_DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_DAMAGED = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 """What gzip and zipfile raise on a file that is damaged, encrypted, or packed in a way that Python does not know."""
 
 
@@ -43,7 +43,7 @@ def find(spec: TableSpec) -> list[str]:
         raise UsageError(f"No file was given for the table {spec.name!r}.")
     paths: list[str] = []
     for given in spec.files:
-        found = _expand(given)
+        found = _expand(given) if given else []
         if not found:
             raise UsageError(
                 f"There is no file {given} (table {spec.name}).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import IO
 
@@ -25,7 +26,7 @@ def parquet_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[Pi
         If a column is nested.
     """
     try:
-        rows = pl.scan_parquet(stream)
+        rows = pl.scan_parquet(io.BytesIO(stream.read()))
         schema = rows.collect_schema()
         header = header_of(schema.names(), name, 1)
         nested = [column for column, dtype in schema.items() if dtype.is_nested() or dtype == pl.Binary]
@@ -38,7 +39,7 @@ def parquet_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[Pi
             lines = pl.int_range(first, first + batch.height, dtype=pl.UInt32, eager=True)
             first += batch.height
             yield Piece(header, cells, lines)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FileError(f"{name} is not a Parquet file that can be read.") from error
 
 

@@ -13,7 +13,7 @@ from typing import IO
 from ircohort.errors import ColumnError, FileError
 from ircohort.export import TableSpec
 from ircohort.intake.delimited import Piece, header_of, pieces_of_rows
-from ircohort.intake.workbooks import moment, number
+from ircohort.intake.workbooks import clock, moment, number
 
 RECORD_BYTES = 80
 SAS_ORIGIN = dt.datetime(1960, 1, 1)
@@ -143,7 +143,7 @@ def _sas_text(value: str | float | None, kind: str) -> str:
         if SAS_DATETIMES.fullmatch(kind):
             return moment(SAS_ORIGIN + dt.timedelta(seconds=value))
         if SAS_TIMES.fullmatch(kind):
-            return str(dt.timedelta(seconds=value))
+            return clock(dt.timedelta(seconds=value))
     except OverflowError:  # beyond the years 1 to 9999: the number as it is stored
         pass
     return "0" if abs(value) == SAS_ZERO else number(value)

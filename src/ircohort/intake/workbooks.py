@@ -8,26 +8,32 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ircohort.errors import ColumnError, FileError
 from ircohort.export import TableSpec
 from ircohort.intake.delimited import Piece, header_of, pieces_of_rows
 
-if TYPE_CHECKING:
-    from python_calamine import CalamineWorkbook
+Rows = Iterator[tuple[int, Sequence[Any]]]
+"""Rows of cells as Python values, each with its row of the sheet, from 1; the first cell is that of column A."""
 
-Rows = Iterator[Sequence[Any]]
+MOST_ROWS = 1 << 20
+"""The rows of a sheet; a damaged file may name one far beyond."""
 
-_ENCRYPTED = b"\xd0\xcf\x11\xe0"
-"""How a compound file begins: an old workbook, or a new one that a password protects."""
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""How a compound file begins: an .xls, or an .xlsx that a password protects."""
+_PROTECTED = "EncryptedPackage".encode("utf-16-le")
+"""What a compound file holds that is a protected .xlsx."""
+_DATE, _TRUTH, _ERROR = 3, 4, 5  # kinds of cells in an .xls, as xlrd counts them
 
 
 def workbook_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[Piece]:
     """Read one sheet of a workbook piece by piece; the first row that is not empty is its header.
 
-    Whole numbers lose their ``.0``, dates become ISO dates, and error cells (``#N/A``) keep their text, so that a rule
-    can reject them; in .xls, .xlsb and .ods the reader gives an error cell as an empty one.
+    Whole numbers lose their ``.0``, dates become ISO dates, times and durations ``08:30:00`` and ``36:00:00``. Error
+    cells (``#N/A``) keep their text, and so do formulas that no program has calculated (``=A2*2``), so that a rule can
+    reject them. Which of the two forms a workbook has is told by its first bytes, not by its name. Of an .xls no
+    format of a cell is read but whether it shows a date: a duration beyond a day is a date of 1900 there.
 
     Raises
     ------
@@ -36,61 +42,122 @@ def workbook_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[P
     ColumnError
         If several sheets have cells and none is named, or the named one is not there.
     """
-    file = io.BytesIO(stream.read())
-    with _reading(name, file):
-        sheets = _sheets_of_xlsx(file) if name.lower().endswith(".xlsx") else _sheets_of_others(file)
+    content = stream.read()
+    with _reading(name, content):
+        sheets = _sheets_of_xls(content) if content.startswith(_COMPOUND) else _sheets_of_xlsx(content)
         filled = {title: _filled(rows) for title, rows in sheets.items()}
         firsts = {title: first for title, rows in filled.items() if (first := next(rows, None))}
     title = _chosen(list(sheets), list(firsts), name, spec)
     line, cells = firsts[title]
     header = header_of([cell.strip() for cell in _trimmed(cells, 0)], name, line)
     rows = ((line, _trimmed(cells, len(header))) for line, cells in filled[title])
-    with _reading(name, file):
+    with _reading(name, content):
         yield from pieces_of_rows(rows, header, name)
 
 
 def _filled(rows: Rows) -> Iterator[tuple[int, list[str]]]:
     """Give the rows that are not empty as text, each with its row of the sheet."""
-    numbered = ((line, [_text(cell) for cell in cells]) for line, cells in enumerate(rows, start=1))
-    return ((line, cells) for line, cells in numbered if any(cell.strip() for cell in cells))
+    texts = ((line, [_text(cell) for cell in cells]) for line, cells in rows)
+    return ((line, cells) for line, cells in texts if any(cell.strip() for cell in cells))
 
 
 @contextmanager
-def _reading(name: str, stream: IO[bytes]) -> Iterator[None]:
+def _reading(name: str, content: bytes) -> Iterator[None]:
     """Turn what the readers raise on a damaged file, which can be anything, into one error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # styles and extensions that no cell depends on
             yield
     except Exception as error:
-        stream.seek(0)
-        protected = name.lower().endswith(".xlsx") and stream.read(4) == _ENCRYPTED
+        protected = content.startswith(_COMPOUND) and (_PROTECTED in content or "encrypted" in str(error))
         raise FileError(
-            f"{name} is not a workbook that can be read.",
-            expected="It is protected by a password." if protected else "",
+            f"{name} is protected by a password." if protected else f"{name} is not a workbook that can be read.",
+            expected="" if protected else "An undamaged .xlsx, .xlsm or .xls; text under such a name is none.",
             next_step="Open it in a spreadsheet program, and save it as .xlsx without a password, or as CSV.",
         ) from error
 
 
-def _sheets_of_xlsx(stream: IO[bytes]) -> Mapping[str, Rows]:
+def _sheets_of_xlsx(content: bytes) -> Mapping[str, Rows]:
     from openpyxl import load_workbook
 
-    book = load_workbook(stream, read_only=True, data_only=True)
-    for sheet in book.worksheets:
-        sheet.reset_dimensions()  # what a file says of its size may be wrong
-    return {sheet.title: sheet.iter_rows(values_only=True) for sheet in book.worksheets}
+    book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    return {sheet.title: _rows_of_xlsx(sheet) for sheet in book.worksheets}
 
 
-def _sheets_of_others(stream: IO[bytes]) -> Mapping[str, Rows]:
-    from python_calamine import CalamineWorkbook, SheetTypeEnum
+def _rows_of_xlsx(sheet: Any) -> Rows:
+    """Give the rows as they stand in the file.
 
-    book = CalamineWorkbook.from_filelike(stream)
-    titles = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-    return {title: _rows_of(book, title) for title in titles}
+    ``iter_rows`` of the sheet would fill gaps without an end, drop rows out of order, and give a formula that no
+    program has calculated as an empty cell.
+    """
+    from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
+
+    class Parser(WorkSheetParser):
+        def parse_cell(self, element: Any) -> dict[str, Any]:
+            cell: dict[str, Any] = super().parse_cell(element)
+            if cell["value"] is None and cell["data_type"] != "str":  # which is a text, here the empty one
+                formula = element.find(FORMULA_TAG)
+                cell["value"] = None if formula is None else f"={formula.text or ''}"
+            return cell
+
+    book = sheet.parent
+    with sheet._get_source() as source:
+        parser = Parser(source, sheet._shared_strings, True, book.epoch, book._date_formats, book._timedelta_formats)
+        for line, cells in parser.parse():
+            if not 1 <= line <= MOST_ROWS:
+                raise ValueError("a row beyond the sheet")
+            values = {cell["column"]: cell["value"] for cell in cells}
+            yield line, [values.get(column) for column in range(1, max(values, default=0) + 1)]
 
 
-def _rows_of(book: CalamineWorkbook, title: str) -> Rows:
-    yield from book.get_sheet_by_name(title).iter_rows()
+def _sheets_of_xls(content: bytes) -> Mapping[str, Rows]:
+    import xlrd
+
+    log = io.StringIO()
+    _require_an_end(xlrd.compdoc.CompDoc(content, log))
+    book = xlrd.open_workbook(file_contents=content, logfile=log, on_demand=True, ragged_rows=True)
+    return {title: _rows_of_xls(book, title) for title in book.sheet_names()}
+
+
+def _require_an_end(document: Any) -> None:
+    """Raise on a chain of short sectors that runs in a circle, which xlrd would follow for ever."""
+    for entry in document.dirlist:
+        sector = entry.first_SID
+        if entry.name.lower() in ("workbook", "book") and entry.tot_size < document.min_size_std_stream:
+            seen = set[int]()
+            while sector >= 0:
+                if sector in seen:
+                    raise ValueError("a chain without an end")
+                seen.add(sector)
+                sector = document.SSAT[sector]
+
+
+def _rows_of_xls(book: Any, title: str) -> Rows:
+    sheet = book.sheet_by_name(title)
+    for row in range(sheet.nrows):
+        cells = zip(sheet.row_types(row), sheet.row_values(row), strict=True)
+        yield row + 1, [_value_of_xls(kind, value, book.datemode) for kind, value in cells]
+
+
+def _value_of_xls(kind: int, value: Any, datemode: int) -> Any:
+    if kind == _DATE:
+        return _date_of_xls(value, datemode)
+    if kind == _ERROR:
+        from xlrd import error_text_from_code
+
+        return error_text_from_code.get(value, "#ERROR!")
+    return bool(value) if kind == _TRUTH else value
+
+
+def _date_of_xls(value: float, datemode: int) -> dt.datetime | dt.time | float:
+    """Give a date, or the time of a day that is not stated; beyond the year 9999 the number as it is stored."""
+    from xlrd.xldate import xldate_as_datetime
+
+    try:
+        date: dt.datetime = xldate_as_datetime(value, datemode)
+    except (OverflowError, ValueError):
+        return value
+    return date.time() if 0 <= value < 1 else date
 
 
 def _chosen(sheets: list[str], filled: list[str], name: str, spec: TableSpec) -> str:
@@ -126,8 +193,8 @@ def _text(value: Any) -> str:
 
     Examples
     --------
-    >>> _text(93.0), _text(5.2), _text("001"), _text(dt.datetime(2020, 1, 31)), _text(None)
-    ('93', '5.2', '001', '2020-01-31', '')
+    >>> _text(93.0), _text(5.2), _text("001"), _text(dt.datetime(2020, 1, 31)), _text(True), _text(None)
+    ('93', '5.2', '001', '2020-01-31', 'true', '')
     """
     if value is None or isinstance(value, str):
         return value or ""
@@ -137,6 +204,8 @@ def _text(value: Any) -> str:
         return moment(value)
     if isinstance(value, int | float):
         return number(value)
+    if isinstance(value, dt.timedelta):
+        return clock(value)
     return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
 
 
@@ -148,3 +217,16 @@ def number(value: float) -> str:
 def moment(value: dt.datetime) -> str:
     """Write a date, and the time of day if it is not midnight."""
     return value.date().isoformat() if value.time() == dt.time() else value.isoformat()
+
+
+def clock(value: dt.timedelta) -> str:
+    """Write a time of day or a duration in hours, minutes and seconds.
+
+    Examples
+    --------
+    >>> clock(dt.timedelta(hours=8, minutes=30)), clock(dt.timedelta(days=1, hours=12))
+    ('08:30:00', '36:00:00')
+    """
+    hours, rest = divmod(abs(value), dt.timedelta(hours=1))
+    sign = "-" if value < dt.timedelta() else ""
+    return f"{sign}{hours:02}{(dt.datetime.min + rest).time().isoformat()[2:]}"

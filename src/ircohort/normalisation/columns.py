@@ -152,7 +152,7 @@ def find_columns(export: Export, said: Columns) -> Recognition:
     layout = _layout(export, said)
     long = _long_columns(headers, said, layout)
     for name, choice in said.named.items():
-        if choice.header and not (long and name in ANALYTES):  # there it names a test, not a column
+        if not (long and name in ANALYTES):  # there it names a test, not a column
             _present(choice.header, headers, f"columns.{name}")
     _check_kept(said.keep, headers)
     found = list(_of_layouts(export, said, layout))

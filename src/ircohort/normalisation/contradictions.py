@@ -157,6 +157,7 @@ def _settled(analyte: str, by: str, units: Mapping[str, str], recognition: Recog
 def _bins(one: Results) -> tuple[float, NDArray[np.int32]]:
     """Give each reading a bin of its logarithm, from 1; 0 is for those without a number above zero."""
     stated = one.readings["stated"].fill_null(0.0).to_numpy()
+    stated = np.where(np.isfinite(stated), stated, 0.0)
     logs = np.log(np.where(stated > 0, stated, np.nan))
     low = float(np.nanmin(logs)) if (stated > 0).any() else 0.0
     return low, np.where(stated > 0, np.nan_to_num(logs - low) // BIN + 1, 0).astype(np.int32)

@@ -65,13 +65,13 @@ def in_order(participant: TextColumn, context: Mapping[str, pl.Series], window_d
     visit = np.cumsum(opens[:n_known], dtype=np.uint32) - np.uint32(1)
     order_of_rows = pl.Series(order, dtype=pl.UInt32)
     if window_days and visit.size:
-        by_time = days.gather(order_of_rows).cast(pl.Float64).fill_null(np.inf).to_numpy()
+        by_time = days.gather(order_of_rows).cast(pl.Float64).to_numpy()
         visit = _within_window(visit, persons[:n_known], by_time[:n_known], window_days)
     of_nobody = pl.repeat(None, len(order) - visit.size, dtype=pl.UInt32, eager=True)
-    read = pl.DataFrame([series.alias(name) for name, series in context.items()])
+    read = [series.gather(order_of_rows).alias(name) for name, series in context.items()]
     return Rows(
         order_of_rows,
-        read.select(pl.all().gather(order_of_rows)).with_columns(pl.Series("person", persons, dtype=pl.UInt32)),
+        pl.DataFrame([*read, pl.Series("person", persons, dtype=pl.UInt32)]),
         pl.Series(visit, dtype=pl.UInt32).append(of_nobody),
         pl.Series(times, dtype=pl.UInt32),
         participant.texts,
@@ -123,7 +123,7 @@ def _within_window(visit: Whole, persons: Whole, days: NDArray[np.float64], wind
     first = np.flatnonzero(np.diff(visit, prepend=-1))
     person, day = persons[first], days[first]
     opened_by = np.arange(len(first))
-    near = (person[1:] == person[:-1]) & (np.diff(day) <= window_days)
+    near = (person[1:] == person[:-1]) & (np.diff(day) <= window_days)  # never, where a day is missing
     for later in np.flatnonzero(near) + 1:
         opener = opened_by[later - 1]
         if day[later] - day[opener] <= window_days:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -28,7 +29,7 @@ count is right from 1 March 1900 on (Microsoft, "Excel incorrectly assumes that 
 
 ISO = "%Y-%m-%d"
 _FIRST_YEAR, _LAST_YEAR = 1850, 2150  # outside, a date is a typing error
-_ZONE = r"(\d\d:\d\d(?::\d\d(?:\.\d+)?)?)(?:Z|[+-]\d\d:?\d\d)$"
+_ZONE = r"([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)(?:Z|[+-][0-9]{2}:?[0-9]{2})$"
 _TIMES = ("T%H:%M:%S%.f", " %H:%M:%S%.f", "T%H:%M", " %H:%M")
 
 _SIGNS: Mapping[str, str] = {"<": "<", "≤": "<", "<=": "<", ">": ">", "≥": ">", ">=": ">", "": "", "=": ""}
@@ -237,7 +238,7 @@ def read_dates(texts: pl.Series, formats: Iterable[str]) -> pl.DataFrame:
 def _dates(texts: pl.Series, form: str) -> pl.Series:
     text = pl.col("text")
     if form in EXCEL_SERIALS:
-        days = text.str.extract(r"^(\d{1,6})(?:\.\d*)?$", 1).cast(pl.Int32)
+        days = text.str.extract(r"^([0-9]{1,6})(?:\.[0-9]*)?$", 1).cast(pl.Int32)
         found = pl.lit(EXCEL_SERIALS[form]) + pl.duration(days=days)
     else:
         local = text if "%z" in form else text.str.replace(_ZONE, "$1")
@@ -254,9 +255,10 @@ def is_date_format(form: str) -> bool:
         return True
     day = datetime(2001, 2, 3, 4, 5, 6)
     try:
-        written = day.strftime(form)
-        read = _dates(pl.Series([written]), form)[0]
-    except (ValueError, re.error, pl.exceptions.PolarsError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # polars warns of forms that have no day
+            read = _dates(pl.Series([day.strftime(form)]), form)[0]
+    except (ValueError, re.error, pl.exceptions.PolarsError, Warning):
         return False
     return bool(read == day.date())
 

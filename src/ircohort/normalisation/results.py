@@ -140,7 +140,8 @@ def unit_cells(export: Export, rows: Rows, stated: UnitSaid) -> TextColumn:
     if stated.by == "file":
         names = export.labs.places["source_file"]
         return TextColumn(names.dtype.categories, names.to_physical()).at(rows.order)  # type: ignore[attr-defined]
-    years = rows.context["date"].dt.year().cast(pl.String)
+    dates = rows.context.get_column("date", default=pl.repeat(None, len(rows.order), dtype=pl.Date, eager=True))
+    years = dates.dt.year().cast(pl.String)
     return TextColumn(years, pl.int_range(len(years), eager=True)).rewritten(years)
 
 
