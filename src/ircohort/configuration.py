@@ -204,9 +204,9 @@ def _table(name: str, said: Section) -> TableSpec:
         where = f"[{section}] {key}"
         values[key] = _texts(value, where) if key in ("files", "missing") else _text(value, where)
     spec = TableSpec(name, **values)
-    _expect(spec.decimal in (".", ","), f"[{section}] decimal", 'a point or a comma, as decimal = ","')
+    _expect(spec.decimal in ("", ".", ","), f"[{section}] decimal", 'a point or a comma, as decimal = ","')
     _expect(spec.thousands in THOUSANDS, f"[{section}] thousands", "a point, a comma, a blank or an apostrophe")
-    if spec.decimal == spec.thousands:
+    if spec.thousands and spec.thousands == (spec.decimal or "."):
         raise ConfigurationError(
             f"The decimal mark of the table {name} is also what sets its thousands apart.",
             next_step=f'State both, for example [{section}] decimal = ",", thousands = "."',
@@ -244,13 +244,14 @@ def _choice(name: str, said: Any, long: bool) -> Choice:
         return Choice(tests=_texts(said, where))
     _expect(isinstance(said, dict), where, 'a header, or { column = "HEADER", … }')
     words = ("female", "male") if name == "sex" else ("yes", "no") if name in FLAGS else ()
-    _known(said, ("column", "pattern", *words), f"columns.{name}")
-    in_rows = long and name in ANALYTES and "column" not in said
+    tests = ("tests",) if name in ANALYTES else ()
+    _known(said, ("column", "pattern", *tests, *words), f"columns.{name}")
+    in_rows = name in ANALYTES and "column" not in said and ("tests" in said or long)
     _expect(in_rows or isinstance(said.get("column"), str), where, 'a header, or { column = "HEADER", … }')
     pattern = _text(said.get("pattern", ""), f"{where} pattern")
     _expect(not pattern or _has_one_group(pattern), f"{where} pattern", "a regular expression with one group")
-    values = {key: _texts(said[key], where) for key in said if key not in ("column", "pattern")}
-    return Choice(said.get("column", ""), values, pattern)
+    values = {key: _texts(said[key], where) for key in words if key in said}
+    return Choice(said.get("column", ""), values, pattern, _texts(said.get("tests", ()), f"{where} tests"))
 
 
 def _has_one_group(pattern: str) -> bool:
@@ -267,13 +268,14 @@ def _unit(analyte: str, said: Any) -> UnitSaid:
         return UnitSaid(conversion(analyte, said).unit)
     forms = 'a unit, { column = "HEADER" }, { file = { "a.csv" = "mg/dL" } } or { year = { "2014" = "mg/dL" } }'
     _expect(isinstance(said, dict), where, forms)
-    _known(said, ("column", "units", "file", "year"), f"units.{analyte}")
+    _known(said, ("column", "units", "file", "year", "otherwise"), f"units.{analyte}")
     by = [key for key in ("column", "file", "year") if key in said]
     _expect(len(by) == 1, where, forms)
     words = said.get("units", {}) if by == ["column"] else said[by[0]]
     _expect(isinstance(words, dict), where, forms)
     units = {str(word): conversion(analyte, _text(unit, where)).unit for word, unit in words.items()}
-    return UnitSaid(by=by[0], column=_text(said["column"], where) if by == ["column"] else "", units=units)
+    rest = conversion(analyte, _text(said["otherwise"], where)).unit if "otherwise" in said else ""
+    return UnitSaid(unit=rest, by=by[0], column=_text(said["column"], where) if by == ["column"] else "", units=units)
 
 
 def _policy(said: Section) -> Policy:
@@ -374,7 +376,9 @@ def draft(recognition: Recognition, settings: Settings, beside: Path, unread: It
         lines += ["", f"[{name}]", *_lines(values)] if values else []
     if recognition.questions:
         lines += ["", "# Open questions: ircohort reads nothing until they are answered above."]
-        lines += [f"# {line}" for question in recognition.questions for line in (*str(question).splitlines(), "")]
+        lines += [
+            f"# {_comment(line)}" for question in recognition.questions for line in (*str(question).split("\n"), "")
+        ]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
@@ -396,11 +400,13 @@ def _relative(given: str, beside: Path) -> str:
 
 def _said_of(said: Choice | UnitSaid | Recognised) -> Any:
     """Write what is said of a column or a unit as a configuration would."""
+    if isinstance(said, UnitSaid) and not said.by:
+        return said.unit
     if isinstance(said, UnitSaid):
-        whole = (
-            {"column": said.column, "units": dict(said.units)} if said.by == "column" else {said.by: dict(said.units)}
-        )
-        return said.unit or {key: value for key, value in whole.items() if value}
+        by = {"column": said.column, "units": dict(said.units)} if said.by == "column" else {said.by: dict(said.units)}
+        return {key: value for key, value in {**by, "otherwise": said.unit}.items() if value}
+    if said.tests and said.pattern:
+        return {"tests": list(said.tests), "pattern": said.pattern}
     if said.tests:
         return list(said.tests)
     more = {
@@ -413,11 +419,11 @@ def _said_of(said: Choice | UnitSaid | Recognised) -> Any:
 def _unit_line(column: Recognised, said: UnitSaid | None) -> str:
     """Write the unit of a column; one that is found by row again need not be said."""
     if said is not None:
-        return f"{column.name} = {_toml(_said_of(said))}  # {column.unit_from}"
+        return f"{column.name} = {_toml(_said_of(said))}  # {_comment(column.unit_from)}"
     if column.varying:
-        return f"# {column.name}: by row, {column.unit_from}"
+        return f"# {column.name}: by row, {_comment(column.unit_from)}"
     if column.unit:
-        return f"{column.name} = {_toml(column.unit)}  # {column.unit_from}"
+        return f"{column.name} = {_toml(column.unit)}  # {_comment(column.unit_from)}"
     known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)
     return f"# {column.name} = ?  # not stated; read are: {known}"
 
@@ -438,4 +444,11 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, date):
         return value.isoformat()
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Decimal):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _comment(text: str) -> str:
+    """Make one line of a comment, without the characters that TOML forbids there."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -19,7 +19,8 @@ class TableSpec:
 
     ``key`` is the header of its key column, unique in it; ``via`` the header that holds the same key in the
     laboratory table, or ``table.Header`` where it stands in another joined table (default: ``key`` itself).
-    ``decimal`` and ``thousands`` say how its numbers are written, ``sheet`` which sheet of a workbook it is.
+    ``decimal`` (a point unless stated) and ``thousands`` say how its numbers are written, ``sheet`` which sheet of a
+    workbook it is.
     """
 
     name: str
@@ -29,7 +30,7 @@ class TableSpec:
     missing: tuple[str, ...] = MISSING
     encoding: str = ""
     delimiter: str = ""
-    decimal: str = "."
+    decimal: str = ""
     thousands: str = ""
     sheet: str = ""
 
@@ -76,10 +77,11 @@ class TextColumn:
 
     def rewritten(self, answers: pl.Series) -> TextColumn:
         """Give the column with each cell replaced by the answer for it; cells whose answer is null are missing."""
-        known = pl.DataFrame({"text": answers}).with_row_index("place").drop_nulls().sort("text", maintain_order=True)
+        known = pl.DataFrame({"text": answers}).with_row_index("place").drop_nulls().sort("text")
         code = known["text"].rle_id()
         code_of_answer = pl.repeat(None, len(answers), dtype=pl.UInt32, eager=True).scatter(known["place"], code)
-        return TextColumn(known["text"].unique(maintain_order=True), self.of(code_of_answer))
+        is_first = (code != code.shift(1)).fill_null(True)
+        return TextColumn(known["text"].filter(is_first), self.of(code_of_answer))
 
     def at(self, rows: pl.Series) -> TextColumn:
         """Take the given rows, which may repeat or be null."""

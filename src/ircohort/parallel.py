@@ -5,37 +5,59 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Apply a function to each item, in threads, and give the answers in the order of the items.
+ROWS_WORTH_A_THREAD = 1 << 17
+"""Below so many rows a thread costs more than it saves."""
+
+
+def each(function: Callable[[T], R], items: Iterable[T], n_rows: int) -> list[R]:
+    """Apply a function to each item, in threads where there are many rows; the answers are in the order of the items.
 
     polars and NumPy release the interpreter while they compute, so that columns can be worked on side by side.
 
     Examples
     --------
-    >>> each(str, [1, 2])
+    >>> each(str, [1, 2], n_rows=10)
     ['1', '2']
     """
+    if n_rows < ROWS_WORTH_A_THREAD:
+        return [function(item) for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """Make the next item while the last one is worked on.
+def side_by_side(n_rows: int, *tasks: Callable[[], Any]) -> tuple[Any, ...]:
+    """Do several things side by side where there are many rows, and give what each gave.
 
     Examples
     --------
-    >>> list(ahead(iter("ab")))
-    ['a', 'b']
+    >>> side_by_side(10, lambda: 1, lambda: 2)
+    (1, 2)
     """
+    return tuple(each(lambda task: task(), tasks, n_rows))
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Make the next item while the last one is worked on; short sequences need no thread.
+
+    Examples
+    --------
+    >>> list(ahead(iter("abcd")))
+    ['a', 'b', 'c', 'd']
+    """
+    yield from islice(items, 2)
     end = object()
+    item = next(items, end)
+    if item is end:
+        return
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
+        while item is not end:
             coming = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
+            item = coming.result()

@@ -18,7 +18,7 @@ from ircohort.cli.options import (
     with_options,
 )
 from ircohort.cli.writing import check_file, columns_text, progress, reading_bar, say, write_bytes, write_frame
-from ircohort.errors import ThresholdError, UsageError
+from ircohort.errors import RefusedError, ThresholdError, UsageError
 
 if TYPE_CHECKING:
     from ircohort.analysis import Analysis
@@ -119,9 +119,11 @@ def check(inputs: Any, quiet: bool, **said: Any) -> None:
     with reading_bar(quiet) as tell:
         export = read_inputs((), settings, tell)
     recognition = recognise(export, settings.columns)
-    if recognition.questions:
+    try:
+        cohort = normalise(export, settings.columns, settings.policy)
+    except RefusedError:
         click.echo(columns_text(describe_columns(export, recognition)))
-    cohort = normalise(export, settings.columns, settings.policy)
+        raise
     click.echo(columns_text(cohort.columns))
     for name, counts in cohort.ledger.rows.items():
         click.echo(f"{name}, rows: " + ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in counts))

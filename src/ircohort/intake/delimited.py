@@ -14,9 +14,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
+import numpy as np
 import polars as pl
 
 from ircohort.errors import ColumnError, ConfigurationError, FileError
@@ -26,10 +27,12 @@ from ircohort.parallel import ahead
 DELIMITERS = (",", "\t", ";", "|")
 BLOCK_BYTES = 1 << 24
 """How much text is split at a time."""
+HEADER_BYTES = 1 << 16
+"""How far to look for the header at first."""
 ROWS_AT_A_TIME = 1 << 17
 """How many rows that are not text are taken at a time."""
 
-_DATA = re.compile(r"\d{4}-\d\d-\d\d.*|[+-]?\d*\.\d+|[<>]\s*\d.*")
+_DATA = re.compile(r"\d{4}-\d\d-\d\d.*|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}.*|[+-]?\d*\.\d+|[<>]\s*\d.*")
 _SEPARATOR_LINE = re.compile(r"\s*sep=(?P<delimiter>.)\n", re.IGNORECASE)  # how spreadsheets state the delimiter
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -56,10 +59,13 @@ def delimited_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[
     ConfigurationError
         If the stated encoding or delimiter cannot be.
     """
-    blocks = ahead(_whole_lines(_unix_line_ends(_utf8(stream, name, spec))))
-    splitter, rest = _begin(next(blocks, b""), blocks, name, spec)
+    return ahead(_pieces(ahead(_whole_lines(_unix_line_ends(_utf8(stream, name, spec)))), name, spec))
+
+
+def _pieces(blocks: Iterator[bytes], name: str, spec: TableSpec) -> Iterator[Piece]:
+    splitter, blocks = _begin(next(blocks, b""), blocks, name, spec)
     yield piece_of_rows([], splitter.header, name)
-    pending, enough = rest, 1
+    pending, enough = b"", 1
     for block in blocks:
         if len(pending) >= enough:
             if piece := splitter.split(pending, final=False):
@@ -143,8 +149,10 @@ def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _begin(first: bytes, blocks: Iterator[bytes], name: str, spec: TableSpec) -> tuple[_Splitter, bytes]:
+def _begin(first: bytes, blocks: Iterator[bytes], name: str, spec: TableSpec) -> tuple[_Splitter, Iterator[bytes]]:
     """Read the header, and give what splits the rows and the text that follows the header."""
+    end = first.find(b"\n", HEADER_BYTES) + 1 or len(first)
+    first, blocks = first[:end], chain([first[end:]] if end < len(first) else [], blocks)
     while True:
         text = _decoded(first, 1, name, spec)
         if "\0" in text[:1000]:
@@ -177,7 +185,8 @@ def _begin(first: bytes, blocks: Iterator[bytes], name: str, spec: TableSpec) ->
                 continue
             raise FileError(f"{name} is empty.", expected="The first line that is not empty holds the column names.")
         header = header_of([cell.strip() for cell in cells], name, 1 + before)
-        return _Splitter(name, spec, header, delimiter, 1 + before + reader.line_num), lines.read().encode()
+        splitter = _Splitter(name, spec, header, delimiter, 1 + before + reader.line_num)
+        return splitter, chain([lines.read().encode()], blocks)
 
 
 def _delimiter(text: str) -> str:
@@ -195,7 +204,8 @@ def header_of(cells: Sequence[str], name: str, line: int) -> tuple[str, ...]:
         If a name repeats, or the line holds data.
     """
     data = [number for number, cell in enumerate(cells, start=1) if _DATA.fullmatch(cell)]
-    if data:
+    numbers = [number for number, cell in enumerate(cells, start=1) if cell.isdecimal()]
+    if data := data or (numbers if len(numbers) > max(1, len(cells) / 2) else []):
         raise ColumnError(
             f"The first line of {name} holds data, not column names (line {line}, cell {data[0]}).",
             expected="The first line that is not empty names the columns.",
@@ -251,8 +261,8 @@ class _Splitter:
             )
         except (pl.exceptions.PolarsError, OSError):
             return None
-        lines = block.count(b"\n")
-        whole = cells.height == lines and block.count(separator) == (len(self.header) - 1) * lines
+        lines, separators = _counted(block, b"\n"), _counted(block, separator)
+        whole = cells.height == lines and separators == (len(self.header) - 1) * lines
         return cells if whole else None
 
     def _split_any(self, block: bytes, *, final: bool) -> Piece | None:
@@ -273,6 +283,10 @@ class _Splitter:
             raise _unsplit(error, self.line + begins - 1, self.name) from error
         self.line += text.count("\n")
         return piece_of_rows(rows, self.header, self.name, self.delimiter)
+
+
+def _counted(block: bytes, character: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord(character)))
 
 
 def piece_of_rows(

@@ -51,7 +51,7 @@ def gather(spec: TableSpec, paths: Sequence[str], names: Mapping[str, str], tell
                 rows += piece.cells.height + len(piece.malformed)
             files.append(FileRead(names[path], path, file.digest(), rows))
     whole = pl.concat(parts)
-    columns = each(lambda name: _column(whole[name], dictionaries[name], spec.missing), header)
+    columns = each(lambda name: _column(whole[name], dictionaries[name], spec.missing), header, whole.height)
     return RawTable(spec, dict(zip(header, columns, strict=True)), pl.concat(places), tuple(files), tuple(malformed))
 
 
@@ -71,7 +71,7 @@ def _pieces(stream: object, path: str, name: str, spec: TableSpec) -> Iterator[P
         raise UsageError(
             f"{path} is of a format that is not read.",
             expected=f"Read are {', '.join(SUFFIXES)}; text also as .gz, and .zip of one text file.",
-            next_step="Save the table as CSV.",
+            next_step="Save the table as CSV or .xlsx.",
         )
     return readers[suffix](stream, name, spec)  # type: ignore[arg-type]
 

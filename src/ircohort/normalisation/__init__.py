@@ -16,13 +16,20 @@ from ircohort.normalisation.context import REJECTED_COLUMNS, ContextReader, reje
 from ircohort.normalisation.contradictions import contradictions
 from ircohort.normalisation.duplicates import settle
 from ircohort.normalisation.ledger import Ledger, account
-from ircohort.normalisation.notes import describe_columns, notes
-from ircohort.normalisation.order import Rows
+from ircohort.normalisation.notes import describe_columns, far_from_their_own, notes
+from ircohort.normalisation.order import Rows, with_draws
 from ircohort.normalisation.readings import Policy
 from ircohort.normalisation.recognition import recognise
-from ircohort.normalisation.results import Results, read_results, rejected_results, with_row_rules
+from ircohort.normalisation.results import (
+    Results,
+    flags_of_draws,
+    read_results,
+    rejected_results,
+    rows_with_results,
+    with_row_rules,
+)
 from ircohort.normalisation.rules import RULES, Rule
-from ircohort.parallel import each
+from ircohort.parallel import each, side_by_side
 from ircohort.schema import REJECTED
 
 __all__ = [
@@ -87,21 +94,39 @@ def normalise(export: Export, said: Columns | None = None, policy: Policy | None
     _refuse(recognition.questions)
     rows, bad_context = ContextReader(export, recognition, said, policy).read()
     read = read_results(export, rows, recognition, policy)
-    contradicted = dict(contradictions(read, rows, export, recognition, policy))
+    contradicted, (rows, results) = side_by_side(
+        export.height,
+        lambda: dict(contradictions(read, rows, export, recognition, policy)),
+        lambda: _settled(read, rows, policy),
+    )
     _refuse([question for analyte, question in contradicted.items() if analyte not in policy.trust_units])
-    results = each(lambda one: settle(with_row_rules(one, rows), rows, policy), read)
-    visits = assemble(rows, results, age_at_first_visit=_age_is_of_persons(export, recognition), constant=said.constant)
+    of_persons = _age_is_of_persons(export, recognition, rows)
+    visits, ledger, far = side_by_side(
+        export.height,
+        lambda: assemble(rows, results, age_at_first_visit=of_persons, constant=said.constant),
+        lambda: account(export, recognition, rows, results, bad_context),
+        lambda: far_from_their_own(results, rows, export),
+    )
     rejected = _rejected(export, recognition, rows, results, bad_context)
     trusted = [f"{question.what} {question.expected} It was trusted." for question in contradicted.values()]
     return Normalised(
         visits,
         rejected,
-        account(export, recognition, rows, results, bad_context),
+        ledger,
         describe_columns(export, recognition, results),
-        (*notes(export, recognition, said, policy, rows, results, rejected, visits), *trusted),
+        (*notes(export, recognition, said, policy, results, rejected, visits), *far, *trusted),
         export.files,
         tuple(file.name for file in export.labs.files),
     )
+
+
+def _settled(read: Sequence[Results], rows: Rows, policy: Policy) -> tuple[Rows, list[Results]]:
+    """Give every result its rule, and every row the draw that it is of."""
+    flags = flags_of_draws(rows)
+    ruled = each(lambda one: with_row_rules(one, rows, flags), read, len(rows.order))
+    if policy.draw_window_days:
+        rows = with_draws(rows, rows_with_results(ruled, rows), policy.draw_window_days)
+    return rows, each(lambda one: settle(one, rows, policy), ruled, len(rows.order))
 
 
 def _refuse(questions: Sequence[RefusedError]) -> None:
@@ -115,13 +140,14 @@ def _refuse(questions: Sequence[RefusedError]) -> None:
         )
 
 
-def _age_is_of_persons(export: Export, recognition: Recognition) -> bool:
-    """Say whether the age stands in a table keyed by the participant, and so holds at the first visit."""
-    age, participant = recognition["age"], recognition["participant_id"]
-    if age is None or participant is None or not age.table:
+def _age_is_of_persons(export: Export, recognition: Recognition, rows: Rows) -> bool:
+    """Say whether the age stands in a table with one row per participant, and so holds at the first visit."""
+    age = recognition["age"]
+    if age is None or not age.table:
         return False
-    spec = export.joined[age.table].spec
-    return participant.header in (spec.via or spec.key, f"{age.table}.{spec.key}")
+    led = export.positions[age.table].gather(rows.order).head(rows.n_known)
+    pairs = pl.DataFrame({"person": rows.context["person"].head(rows.n_known), "row": led}).drop_nulls().unique()
+    return not pairs["person"].is_duplicated().any()
 
 
 def _rejected(

@@ -38,7 +38,9 @@ def assemble(
     """
     visits = _context(rows).rename({"date": "visit_date"}, strict=False)
     columns = {
-        name: series for of_one in each(lambda one: _columns(one, rows), results) for name, series in of_one.items()
+        name: series
+        for of_one in each(lambda one: _columns(one, rows), results, len(rows.order))
+        for name, series in of_one.items()
     }
     visits = visits.with_columns(series.alias(name) for name, series in columns.items())
     visits = visits.filter(_seen(rows, results))

@@ -12,7 +12,7 @@ from ircohort.normalisation.readings import Dialect
 def dialect_of(export: Export, column: Recognised) -> Dialect:
     """Give the dialect of the table that a column stands in."""
     spec = export.joined[column.table].spec if column.table else export.labs.spec
-    return Dialect(spec.decimal, spec.thousands)
+    return Dialect(spec.decimal or ".", spec.thousands)
 
 
 def taken_by_pattern(texts: pl.Series, column: Recognised) -> pl.Series:
@@ -37,10 +37,16 @@ def value_cells(export: Export, recognition: Recognition, column: Recognised) ->
     if "sign" not in recognition.long:
         return cells
     signs = export.columns[recognition.long["sign"]]
-    sign = pl.Series([recognition.signs.get(text, text.removeprefix("=")) for text in signs.texts], dtype=pl.String)
+    sign = pl.Series([_sign(recognition.signs.get(text, text)) for text in signs.texts], dtype=pl.String)
     pairs = Pairs(cells, signs.codes.fill_null(len(sign)), len(sign) + 1)
     texts = sign.append(pl.Series([""], dtype=pl.String)).gather(pairs.other) + cells.texts.gather(pairs.cell)
     return TextColumn(texts, pairs.codes).rewritten(texts)
+
+
+def _sign(text: str) -> str:
+    """Give a sign as it stands before a number; anything else keeps its number from being read."""
+    known = {"": "", "=": "", "0": "", **dict.fromkeys(("<", "<=", "≤"), "<"), **dict.fromkeys((">", ">=", "≥"), ">")}
+    return known.get(text, "? ")
 
 
 class Pairs:

@@ -34,6 +34,19 @@ LONG_ROLES = ("test", "value", "unit", "sign")
 
 _BRACKETED = re.compile(r"^(?P<name>.*?)[\s_.,-]*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
 
+_MOLAR = {"pm": "pM", "nm": "nM", "mm": "mM"}
+"""Folded, these may as well be an evening or a length: in a name they count as units only in brackets and this case."""
+
+_SAYS_NOTHING_NEW: Mapping[str, str] = {
+    "age": r"years?|yrs?|y",
+    **dict.fromkeys(HOURS, r"hours?|hrs?|h"),
+    **dict.fromkeys(FLAGS, r"y/n|n/y|yes/no|no/yes|0/1|1/0"),
+    "sex": r"m/f|f/m|male/female|female/male",
+    # A form with the day after the year is none that a date would be read by, and looks like the one that is.
+    **dict.fromkeys(("visit_date", "birth_date"), r"(?=.*y)(?=.*m)(?=.*d)(?!y+[-/.]*d)[ymd./-]+"),
+}
+"""What a header may hold in brackets, lower case and without blanks: the unit that is read, or how cells are coded."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -54,7 +67,7 @@ class UnitSaid:
     """A unit as it is stated: one ``unit`` for all, or one that varies.
 
     It varies ``by`` a ``column``, the ``file`` or the calendar ``year``; ``units`` says what the cells of that column
-    (names of files, years) stand for; empty, they are units themselves.
+    (names of files, years) stand for; empty, they are units themselves. ``unit`` then holds where nothing is said.
     """
 
     unit: str = ""
@@ -152,14 +165,16 @@ def find_columns(export: Export, said: Columns) -> Recognition:
     layout = _layout(export, said)
     long = _long_columns(headers, said, layout)
     for name, choice in said.named.items():
-        if not (long and name in ANALYTES):  # there it names a test, not a column
+        if not (long and names_tests(name, choice, headers)):
             _present(choice.header, headers, f"columns.{name}")
     _check_kept(said.keep, headers)
     found = list(_of_layouts(export, said, layout))
     ambiguous: dict[str, RefusedError] = {}
-    for name in _wanted(said, long, {column.name for column in found}):
+    for name in _wanted(said, {column.name for column in found}):
         if name in said.named:
             choice = said.named[name]
+            if long and names_tests(name, choice, headers):
+                continue
             table = headers[choice.header]
             found.append(Recognised(name, choice.header, "named", table, choice.values, choice.pattern))
             continue
@@ -172,6 +187,7 @@ def find_columns(export: Export, said: Columns) -> Recognition:
             found.append(Recognised(name, matches[0], "spelling", table, values))
     found.sort(key=lambda column: NAMES.index(column.name))
     missing = _missing({column.name for column in found} | set(ambiguous), headers, long)
+    missing += _calendar_day(found, headers)
     keys = {raw.spec.via or raw.spec.key: table for table, raw in export.joined.items()}
     keys |= {f"{table}.{raw.spec.key}": table for table, raw in export.joined.items()}
     signs = layout.signs if layout and not said.long else {}
@@ -214,28 +230,29 @@ def _of_layouts(export: Export, said: Columns, layout: LabLayout | None) -> Iter
             yield Recognised(name, header, rule, table, values)
 
 
-def _wanted(said: Columns, long: Mapping[str, str], known: set[str]) -> list[str]:
-    """List the names to look for: a stated time settles the time, a long table holds its analytes in rows."""
+def _wanted(said: Columns, known: set[str]) -> list[str]:
+    """List the names to look for: a stated time settles the time."""
     time_is_known = any(name in said.named or name in known for name in TIMES)
     return [
-        name
-        for name in NAMES
-        if name not in known
-        and not (name in ANALYTES and long)
-        and (name in said.named or not (name in TIMES and time_is_known))
+        name for name in NAMES if name not in known and (name in said.named or not (name in TIMES and time_is_known))
     ]
 
 
 def _candidates(
     name: str, headers: Mapping[str, str], export: Export, said: Columns, long: Mapping[str, str]
 ) -> list[str]:
-    claimed = {choice.header for choice in said.named.values()} | set(long.values())
+    claimed = {choice.header for choice in said.named.values()} | set(long.values()) | set(said.keep)
     matches = [header for header in headers if header not in claimed and _is_alias(name, header, headers[header])]
     # The key of a joined table says the same as the column that leads to it.
     same = {
         f"{table}.{raw.spec.key}" for table, raw in export.joined.items() if (raw.spec.via or raw.spec.key) in matches
     }
     return [header for header in matches if header not in same]
+
+
+def names_tests(name: str, choice: Choice, headers: Mapping[str, object]) -> bool:
+    """Say whether an analyte of a long table is named by its tests, and not by a column."""
+    return name in ANALYTES and choice.header not in headers
 
 
 def _present(header: str, headers: Mapping[str, str], where: str) -> None:
@@ -247,18 +264,13 @@ def _present(header: str, headers: Mapping[str, str], where: str) -> None:
         )
 
 
-def kept_name(header: str) -> str:
-    """Name a kept column: its header, without the table it comes from."""
-    return header.rsplit(".", 1)[-1]
-
-
 def _check_kept(kept: Iterable[str], headers: Mapping[str, str]) -> None:
     """Refuse a kept column that is not there, or whose name is taken in the table of visits."""
     bounds = {f"{name}{end}" for name in VISITS.names for end in ("_lower", "_upper")}
     seen: set[str] = set()
     for header in kept:
         _present(header, headers, "columns.keep")
-        name = kept_name(header)
+        name = own_header(header, headers[header])
         if name in {*VISITS.names, *bounds, *seen}:
             raise ColumnError(
                 f"The column {header!r} cannot be kept: the table of visits has a column {name!r} already.",
@@ -268,8 +280,12 @@ def _check_kept(kept: Iterable[str], headers: Mapping[str, str]) -> None:
 
 
 def _is_alias(name: str, header: str, table: str) -> bool:
-    stem, unit = split_unit(own_header(header, table), ANALYTES.get(name))
-    return fold(stem) in ALIASES[name] and (not unit or name in ANALYTES or name == "age" or name in HOURS)
+    own = own_header(header, table)
+    stem, bracket = split_unit(own, ANALYTES.get(name))
+    if name in ANALYTES or not bracket:
+        return fold(stem) in ALIASES[name]
+    says_nothing_new = re.fullmatch(_SAYS_NOTHING_NEW.get(name, ""), "".join(bracket.lower().split()))
+    return fold(own) in ALIASES[name] or (fold(stem) in ALIASES[name] and says_nothing_new is not None)
 
 
 def own_header(header: str, table: str) -> str:
@@ -278,14 +294,19 @@ def own_header(header: str, table: str) -> str:
 
 
 def split_unit(header: str, analyte: Analyte | None) -> tuple[str, str]:
-    """Split ``Glucose (mg/dL)`` and ``glucose_mg_dl`` into the name and its unit."""
+    """Split ``Glucose (mg/dL)`` and ``glucose_mg_dl`` into the name and its unit.
+
+    What is no unit of the analyte belongs to the name: ``Glucose (urine)`` is another test than ``Glucose``.
+    """
     bracketed = _BRACKETED.match(header)
     if bracketed:
-        return bracketed["name"], bracketed["unit"]
+        unit = bracketed["unit"].strip()
+        is_unit = analyte is None or (fold(unit) in analyte.spellings and _MOLAR.get(fold(unit), unit) == unit)
+        return (bracketed["name"], unit) if is_unit else (header, "")
     if analyte is None:
         return header, ""
     folded = fold(header).replace("/", "")
-    for spelling in sorted(analyte.spellings, key=len, reverse=True):
+    for spelling in sorted(set(analyte.spellings) - set(_MOLAR), key=len, reverse=True):
         stem = folded.removesuffix(spelling.replace("/", ""))
         if stem != folded and stem in ALIASES[analyte.name]:
             return stem, spelling
@@ -329,6 +350,27 @@ def _missing(names: set[str], headers: Mapping[str, str], long: Mapping[str, str
             )
         )
     return missing
+
+
+def _calendar_day(found: Iterable[Recognised], headers: Mapping[str, str]) -> list[RefusedError]:
+    """Ask what a day is that stands beside a month or a year: a day of the calendar is no offset."""
+    questions: list[RefusedError] = []
+    for column in found:
+        beside = [
+            header
+            for header, table in headers.items()
+            if table == column.table and fold(own_header(header, table)) in ("month", "year")
+        ]
+        is_day = (column.name, column.rule) == ("day", "spelling")
+        if is_day and fold(own_header(column.header, column.table)) == "day" and beside:
+            questions.append(
+                ColumnError(
+                    f"The column {column.header} stands beside {' and '.join(beside)}: a day of the calendar?",
+                    expected="A day is read as an offset in days.",
+                    next_step='Name the offset with --column day="HEADER", or put the date in one column.',
+                )
+            )
+    return questions
 
 
 def with_columns(

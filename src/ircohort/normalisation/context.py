@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import date
 
 import polars as pl
@@ -9,10 +11,9 @@ import polars as pl
 from ircohort.errors import ColumnError
 from ircohort.export import SOURCE_FILE, SOURCE_ROW, Export, TextColumn
 from ircohort.normalisation.cells import cells_of, dialect_of
-from ircohort.normalisation.columns import FLAGS, TEXTS, Columns, Recognised, Recognition, kept_name
+from ircohort.normalisation.columns import FLAGS, TEXTS, Columns, Recognised, Recognition, own_header
 from ircohort.normalisation.order import DAYS_PER_YEAR, Rows, in_order
 from ircohort.normalisation.readings import Policy, read_dates, read_numbers
-from ircohort.units import fold
 
 HOURS_FASTED = 8.0
 """Hours without calories from which a draw is fasting (American Diabetes Association, doi:10.2337/dc24-S002)."""
@@ -21,6 +22,11 @@ HOURS_AFTER_EXERCISE = 72.0
 
 _YES = ("yes", "y", "true", "t", "1")
 _NO = ("no", "n", "false", "f", "0")
+_NOT_OF_FASTING = ("t", "f")
+"""In a column of fasting, F stands for fasting as often as for false."""
+CODES_SHOWN = 6
+"""A column of more different cells than this holds no codes, and none of its cells is shown."""
+_CODE = re.compile(r"[0-9]|(?=.{1,12}$)[^\W\d_]+(?:[ -][^\W\d_]+)*")
 _SEXES = {
     "female": ("f", "female", "w", "woman", "women", "girl"),
     "male": ("m", "male", "man", "men", "boy"),
@@ -53,7 +59,7 @@ class ContextReader:
         participant = self._text("participant_id")
         if participant is None:
             raise ColumnError("No column is recognised as the participant identifier.")
-        rows = in_order(participant, self._context(), self.policy.draw_window_days)
+        rows = in_order(participant, self._context())
         # A cell from which two of our names are taken is listed once.
         return rows, pl.concat([pl.DataFrame(schema=REJECTED_TYPES), *self.bad]).unique(maintain_order=True)
 
@@ -66,7 +72,8 @@ class ContextReader:
         for name in TEXTS:
             if (text := self._text(name)) is not None:
                 context[name] = text.text()
-        return context | {f"keep:{kept_name(header)}": self.export.columns[header].text() for header in self.said.keep}
+        kept = {header: own_header(header, self.export.table_of(header)) for header in self.said.keep}
+        return context | {f"keep:{name}": self.export.columns[header].text() for header, name in kept.items()}
 
     def _cells(self, column: Recognised) -> TextColumn:
         return cells_of(self.export, column)
@@ -150,17 +157,26 @@ class ContextReader:
         return ages.set(~ages.is_between(-0.5, 120) | before, None).clip(lower_bound=0.0), dates
 
     def _flags(self) -> dict[str, pl.Series]:
+        """Read the flags; ``unreadable_flag:<flag>`` says in which rows one states what cannot be read."""
         flags: dict[str, pl.Series] = {}
+        unreadable: dict[str, pl.Series] = {}
         for name in FLAGS:
             if (column := self.recognition[name]) is not None:
                 flags[name] = self._answers(column, _yes_or_no(self._cells(column).texts, column))
+                unreadable[name] = self._unreadable(column, flags[name])
         if (column := self.recognition["fasting_hours"]) is not None:
             long_enough = self._answers(column, self._hours(column) >= HOURS_FASTED)
             by_flag = flags.get("fasting", pl.Series([None] * len(long_enough), dtype=pl.Boolean))
             flags["fasting"] = pl.select(pl.min_horizontal(by_flag, long_enough)).to_series()
+            by_hours = self._unreadable(column, long_enough)
+            unreadable["fasting"] = by_hours | unreadable["fasting"] if "fasting" in unreadable else by_hours
         if (column := self.recognition["hours_since_exercise"]) is not None:
             flags["recent_exercise"] = self._answers(column, self._hours(column) < HOURS_AFTER_EXERCISE)
-        return flags
+        return flags | {f"unreadable_flag:{name}": rows for name, rows in unreadable.items() if rows.any()}
+
+    def _unreadable(self, column: Recognised, answers: pl.Series) -> pl.Series:
+        """Say in which rows the column states something, and no answer came of it."""
+        return self.export.columns[column.header].codes.is_not_null() & answers.is_null()
 
     def _hours(self, column: Recognised) -> pl.Series:
         hours = self._numbers(column)
@@ -197,16 +213,43 @@ def _missing_now(before: TextColumn, after: TextColumn) -> pl.Series:
 
 def _sexes(texts: pl.Series, column: Recognised) -> pl.Series:
     words = {
-        fold(word): sex for spelled in (_SEXES, column.values) for sex, listed in spelled.items() for word in listed
+        _word(word): sex for spelled in (_SEXES, column.values) for sex, listed in spelled.items() for word in listed
     }
-    return pl.Series([words.get(fold(text)) for text in texts], dtype=SEX)
+    return pl.Series([words.get(_word(text)) for text in texts], dtype=SEX)
+
+
+def _word(text: str) -> str:
+    """Give a cell as it is compared: its case does not count, its punctuation does; a code may be written as 1.0."""
+    return re.sub(r"^([0-9]+)\.0$", r"\1", text.strip().lower())
 
 
 def _yes_or_no(texts: pl.Series, column: Recognised) -> pl.Series:
     """Read yes and no. Where the user listed what one of them looks like, everything else is the other."""
     said = column.values
-    listed = {text: answer == "yes" for answer, words in said.items() for text in words}
     words = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
+    if column.name == "fasting":
+        words = {word: answer for word, answer in words.items() if word not in _NOT_OF_FASTING}
+    if said:
+        words = {_word(text): answer == "yes" for answer, listed in said.items() for text in listed}
     others = {frozenset({"yes"}): False, frozenset({"no"}): True}.get(frozenset(said))
-    answers = [listed.get(text, others) if said else words.get(fold(text)) for text in texts]
-    return pl.Series(answers, dtype=pl.Boolean)
+    return pl.Series([words.get(_word(text), others) for text in texts], dtype=pl.Boolean)
+
+
+def unreadable_flags(export: Export, recognition: Recognition) -> Iterator[ColumnError]:
+    """Ask what the words of a flag mean where none of them can be read."""
+    participant = recognition["participant_id"]
+    for name in FLAGS:
+        column = recognition[name]
+        if column is None:
+            continue
+        texts = cells_of(export, column).texts
+        if not len(texts) or _yes_or_no(texts, column).count():
+            continue
+        are_codes = len(texts) <= CODES_SHOWN and all(_CODE.fullmatch(text) for text in texts)
+        shown = are_codes and not (participant and participant.header == column.header)
+        yield ColumnError(
+            f"No cell of the column {column.header} can be read as yes or no ({name}).",
+            expected=f"Its cells are: {', '.join(texts)}." if shown else "",
+            next_step="Say in the configuration what they mean, for example: "
+            f'[columns] {name} = {{ column = "{column.header}", yes = ["F"], no = ["NF"] }}',
+        )

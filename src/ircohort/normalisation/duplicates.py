@@ -38,6 +38,7 @@ def settle(results: Results, rows: Rows, policy: Policy) -> Results:
     several = several.with_columns(
         (pl.col("#") == pl.col("#").min().over("visit")).alias("first"),
         (pl.struct(_READ).n_unique().over("visit") > 1).alias("conflict"),
+        (pl.col("#") > pl.col("#").min().over("visit", *_READ)).alias("copy"),
     )
     if policy.duplicates == "mean":
         return _averaged(results, several, policy)
@@ -74,7 +75,7 @@ def _earliest_day(results: Results, rows: Rows) -> Results:
 
 def _averaged(results: Results, several: pl.DataFrame, policy: Policy) -> Results:
     """Put the mean on the first of conflicting values; censored values, and values in two units, have none."""
-    conflicts = several.filter("conflict").group_by("visit", maintain_order=True)
+    conflicts = several.filter(pl.col("conflict") & ~pl.col("copy")).group_by("visit", maintain_order=True)
     groups = conflicts.agg("reported", pl.col("unit").unique().sort(), pl.col("censored").any())
     can = groups.filter((pl.col("unit").list.len() == 1) & ~pl.col("censored"))
     means = [
@@ -89,6 +90,8 @@ def _averaged(results: Results, several: pl.DataFrame, policy: Policy) -> Result
     conflicting = (
         pl.when(pl.col("mean").is_null())
         .then(_rule("conflicting_duplicate"))
+        .when(pl.col("copy"))
+        .then(_rule("identical_duplicate"))
         .otherwise(pl.when(~pl.col("first")).then(_rule("averaged_duplicate")))
     )
     ruled = _ruled(results, several.select("#", _where_conflict(conflicting)))

@@ -89,7 +89,6 @@ def notes(
     recognition: Recognition,
     said: Columns,
     policy: Policy,
-    rows: Rows,
     results: Sequence[Results],
     rejected: pl.DataFrame,
     visits: pl.DataFrame,
@@ -112,7 +111,6 @@ def notes(
         yield f"A censored cell was given {given}; its bounds stand beside it."
     if recent := int(visits["recent_exercise"].sum()):
         yield f"At {recent} of {visits.height} visits there was exercise within 72 hours, which lowers insulin."
-    yield from _far_from_their_own(results, rows, export)
     counted = rejected["reason"].value_counts(name="n").sort("n", "reason", descending=[True, False])
     for reason, n in counted.iter_rows():
         yield f"rejected.csv, {n} of its lines: {reason}."
@@ -142,30 +140,39 @@ def _forms_of_dates(export: Export, recognition: Recognition, said: Columns, rej
     )
 
 
-def _far_from_their_own(results: Sequence[Results], rows: Rows, export: Export) -> Iterator[str]:
+def far_from_their_own(results: Sequence[Results], rows: Rows, export: Export) -> list[str]:
     """Point to accepted values far from the other values of the same participant: typing errors, mostly."""
     if not rows.n_known:
-        return
+        return []
     starts = runs(rows.context["person"])
-    far = [place for places in each(lambda one: _far(one, rows, starts, export), results) for place in places]
-    if far:
-        listed = [f"{file}, line {row}, {column}" for file, row, column in sorted(far)]
-        more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-        yield (
-            f"Accepted, but at least {FAR_RATIO:g} times as high or as low as the participant's median; look whether "
-            f"they are typing errors: {'; '.join(listed[:5])}{more}."
-        )
+    far = [
+        place
+        for places in each(lambda one: _far(one, rows, starts, export), results, export.height)
+        for place in places
+    ]
+    if not far:
+        return []
+    listed = [f"{file}, line {row}, {column}" for file, row, column in sorted(far)]
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return [
+        f"Accepted, but at least {FAR_RATIO:g} times as high or as low as the participant's median; look whether they "
+        f"are typing errors: {'; '.join(listed[:5])}{more}."
+    ]
 
 
 def _far(one: Results, rows: Rows, starts: NDArray[np.int64], export: Export) -> list[tuple[str, int, str]]:
     used = one.used
+    possible = one.readings["value"].drop_nulls()
+    if possible.is_empty() or possible.max() < FAR_RATIO * possible.min():  # type: ignore[operator]
+        return []
     value = one.readings["value"].gather(used["reading"])
     by_row = value.to_numpy()
     if used.height < len(rows.order):
         by_row = np.full(len(rows.order), np.nan)
         by_row[used["at"].to_numpy()] = value.to_numpy()
     # Only people whose highest value is so many times their lowest can have one so far from their median.
-    highest, lowest = (np.maximum, np.minimum) if used.height == len(rows.order) else (np.fmax, np.fmin)
+    complete = used.height == len(rows.order) and not value.null_count()
+    highest, lowest = (np.maximum, np.minimum) if complete else (np.fmax, np.fmin)
     spread = highest.reduceat(by_row, starts) >= FAR_RATIO * lowest.reduceat(by_row, starts)
     if not spread.any():
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -43,7 +43,7 @@ class Rows:
         return self.visit.count()
 
 
-def in_order(participant: TextColumn, context: Mapping[str, pl.Series], window_days: int) -> Rows:
+def in_order(participant: TextColumn, context: Mapping[str, pl.Series]) -> Rows:
     """Put rows in their order, and number the visits; a row without a time is a visit of its own.
 
     Parameters
@@ -52,11 +52,9 @@ def in_order(participant: TextColumn, context: Mapping[str, pl.Series], window_d
         Whose each row is.
     context
         What was read of the rows, ``date`` or ``offset`` (in years) among it where there is a time.
-    window_days
-        Results within so many days of the first of them are of one visit.
     """
     days = _days(context, len(participant.codes))
-    ranks = (days.rank("dense") if days.dtype.is_float() else days - days.min()).cast(pl.UInt64)
+    ranks = days.rank("dense") if days.dtype.is_float() else days - days.min()
     nobody, never = len(participant.texts), int(ranks.max() or 0) + 1  # type: ignore[arg-type]
     order, persons, times = _sorted(participant.codes.fill_null(nobody), ranks.fill_null(never))
     n_known = int(np.searchsorted(persons, nobody))
@@ -64,9 +62,6 @@ def in_order(participant: TextColumn, context: Mapping[str, pl.Series], window_d
     opens[1:] = (persons[1:] != persons[:-1]) | (times[1:] != times[:-1]) | (times[1:] == never)
     visit = np.cumsum(opens[:n_known], dtype=np.uint32) - np.uint32(1)
     order_of_rows = pl.Series(order, dtype=pl.UInt32)
-    if window_days and visit.size:
-        by_time = days.gather(order_of_rows).cast(pl.Float64).to_numpy()
-        visit = _within_window(visit, persons[:n_known], by_time[:n_known], window_days)
     of_nobody = pl.repeat(None, len(order) - visit.size, dtype=pl.UInt32, eager=True)
     read = [series.gather(order_of_rows).alias(name) for name, series in context.items()]
     return Rows(
@@ -84,13 +79,14 @@ def runs(persons: pl.Series) -> NDArray[np.int64]:
     return np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))[: len(codes)]
 
 
-def _days(context: Mapping[str, pl.Series], n_rows: int) -> pl.Series:
+def _days(context: Mapping[str, pl.Series] | pl.DataFrame, n_rows: int) -> pl.Series:
     """Give the time of each row in days from some day."""
-    if "date" in context:
-        return context["date"].to_physical().cast(pl.Int64)
-    if "offset" in context:
-        return context["offset"] * DAYS_PER_YEAR
-    return pl.repeat(None, n_rows, dtype=pl.Int64, eager=True)
+    named = context.columns if isinstance(context, pl.DataFrame) else context
+    if "date" in named:
+        return context["date"].to_physical()
+    if "offset" in named:
+        return (context["offset"] * DAYS_PER_YEAR).round(6)  # days as they were written
+    return pl.repeat(None, n_rows, dtype=pl.Int32, eager=True)
 
 
 def _sorted(persons: pl.Series, times: pl.Series) -> tuple[Whole, Whole, Whole]:
@@ -106,27 +102,44 @@ def _sorted(persons: pl.Series, times: pl.Series) -> tuple[Whole, Whole, Whole]:
         table = table.with_row_index("row").sort("person", "time", "row")
     else:
         per_person, per_time = 1 << (bits[1] + bits[2]), 1 << bits[2]
-        person, time = pl.col("person").cast(pl.UInt64), pl.col("time").cast(pl.UInt64)
+        person, time, key = pl.col("person").cast(pl.UInt64), pl.col("time").cast(pl.UInt64), pl.col("packed")
         packed = person * per_person + time * per_time + pl.int_range(pl.len(), dtype=pl.UInt64)
-        key = pl.col("packed")
         table = table.select(packed.alias("packed").sort()).select(
-            (key % per_time).alias("row"),
-            (key // per_person).alias("person"),
-            (key // per_time % (1 << bits[1])).alias("time"),
+            (key % per_time).cast(pl.UInt32).alias("row"),
+            (key // per_person).cast(pl.UInt32).alias("person"),
+            (key // per_time % (1 << bits[1])).cast(pl.UInt32).alias("time"),
         )
     row, person_of, time_of = (table[name].cast(pl.UInt32).to_numpy() for name in ("row", "person", "time"))
     return row, person_of, time_of
 
 
-def _within_window(visit: Whole, persons: Whole, days: NDArray[np.float64], window_days: int) -> Whole:
-    """Make visits within the window of an earlier one part of it, and number them anew."""
-    first = np.flatnonzero(np.diff(visit, prepend=-1))
-    person, day = persons[first], days[first]
+def with_draws(rows: Rows, has_result: NDArray[np.bool_], window_days: int) -> Rows:
+    """Make the days within a window of the first day of a draw one visit.
+
+    Only days that hold a result open a window or belong to one; any other day stays a visit of its own.
+
+    Parameters
+    ----------
+    rows
+        The rows in their order.
+    has_result
+        Whether each row holds a result that is used.
+    window_days
+        How many days after its first day a draw may last.
+    """
+    known = rows.n_known
+    visit = rows.visit.head(known).to_numpy()
+    first = np.flatnonzero(np.diff(visit.astype(np.int64), prepend=-1))
+    holds = np.logical_or.reduceat(has_result[:known], first) if known else has_result[:0]
+    day = _days(rows.context, len(rows.order)).cast(pl.Float64).fill_null(np.nan).to_numpy()[first]
+    person = rows.context["person"].to_numpy()[first]
     opened_by = np.arange(len(first))
-    near = (person[1:] == person[:-1]) & (np.diff(day) <= window_days)  # never, where a day is missing
-    for later in np.flatnonzero(near) + 1:
-        opener = opened_by[later - 1]
+    of_draws = np.flatnonzero(holds & np.isfinite(day))
+    near = (np.diff(person[of_draws].astype(np.int64)) == 0) & (np.diff(day[of_draws]) <= window_days)
+    for place in np.flatnonzero(near):
+        opener, later = opened_by[of_draws[place]], of_draws[place + 1]
         if day[later] - day[opener] <= window_days:
             opened_by[later] = opener
-    whole: Whole = (np.cumsum(opened_by == np.arange(len(first))) - 1)[visit]
-    return whole
+    numbered = np.cumsum(opened_by == np.arange(len(first)), dtype=np.uint32) - np.uint32(1)
+    draws = pl.Series(numbered[opened_by][visit], dtype=pl.UInt32)
+    return replace(rows, visit=draws.append(rows.visit.slice(known)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -19,10 +20,12 @@ from ircohort.normalisation.columns import (
     Recognition,
     UnitSaid,
     find_columns,
+    names_tests,
     own_header,
     split_unit,
     with_columns,
 )
+from ircohort.normalisation.context import unreadable_flags
 from ircohort.normalisation.readings import Dialect, date_shares, read_dates, read_numbers
 from ircohort.units import ANALYTES, Analyte, conversion, fold
 
@@ -60,7 +63,11 @@ def recognise(export: Export, said: Columns) -> Recognition:
     return with_columns(
         recognition,
         recognition.columns,
-        (*_dialect_questions(export, recognition), *_date_questions(export, recognition, said)),
+        (
+            *_dialect_questions(export, recognition),
+            *_date_questions(export, recognition, said),
+            *unreadable_flags(export, recognition),
+        ),
     )
 
 
@@ -72,17 +79,25 @@ def _tests(export: Export, recognition: Recognition, said: Columns) -> tuple[lis
     named = {
         name: tuple(test for test in known if fold(test) in {fold(word) for word in choice.tests or (choice.header,)})
         for name, choice in said.named.items()
-        if name in ANALYTES
+        if names_tests(name, choice, export.columns)
     }
     claimed = {test for tests in named.values() for test in tests}
     kinds: dict[str, dict[str, list[str]]] = {}
     for test in known:
-        analyte, kind = _kind(codes.get(test, test))
+        code = codes.get(test, test)
+        analyte, kind = _kind(code)
+        if code in LOINC and "unit" not in recognition.long:
+            kind = f"LOINC {code}"  # a code of mass and one of moles need a unit each
         if analyte and test not in claimed:
             kinds.setdefault(analyte, {}).setdefault(kind, []).append(test)
     columns: list[Recognised] = []
     questions: list[RefusedError] = []
     for name in ANALYTES:
+        beside = recognition[name]
+        if beside is not None:
+            if name in kinds:
+                questions.append(_test_and_column(name, next(iter(kinds[name].values())), beside.header))
+            continue
         header = recognition.long["value"]
         if name in named:
             if not named[name]:
@@ -117,6 +132,14 @@ def _no_such_test(name: str, choice: Choice, header: str) -> ColumnError:
     )
 
 
+def _test_and_column(name: str, tests: list[str], header: str) -> ColumnError:
+    return ColumnError(
+        f"{name} could be the test {tests[0]} or the column {header}.",
+        expected="ircohort does not choose between two candidates.",
+        next_step=f'Name one: --column {name}="{tests[0]}" or --column {name}="{header}"',
+    )
+
+
 def _several_tests(name: str, tests: list[str]) -> ColumnError:
     listed = ", ".join(f'"{test}"' for test in tests)
     return ColumnError(
@@ -133,13 +156,17 @@ def _with_unit(
     if column.name not in ANALYTES:
         return column, None
     stated = said.units.get(column.name, UnitSaid())
-    by_row = tuple(_by_row(column, stated, recognition, export)) if not stated.unit else ()
-    fixed = [
-        (stated.unit, "option or configuration"),
-        (_in_name(column), "name of the test" if column.tests else "header"),
-        (ALIAS_UNITS.get(fold(own_header(column.header, column.table)), ""), "definition of the column"),
-        (only_unit(column.name), "only one is in use"),
-    ]
+    by_row = tuple(_by_row(column, stated, recognition, export))
+    if stated.unit and not stated.by and (contrary := _contrary_units(column, stated.unit, by_row, export)):
+        return column, _two_statements(column, stated.unit, contrary, by_row[0].column)
+    by_row = () if stated.unit and not stated.by else by_row
+    fixed = [(stated.unit, "option or configuration")]
+    if not (stated.by and stated.units):  # a map that the user states says all
+        fixed += [
+            (_in_name(column), "name of the test" if column.tests else "header"),
+            (ALIAS_UNITS.get(fold(own_header(column.header, column.table)), ""), "definition of the column"),
+            (only_unit(column.name), "only one is in use"),
+        ]
     unit, where = next(((unit, where) for unit, where in fixed if unit), ("", ""))
     if by_row:
         where = f"column {by_row[0].column}" if by_row[0].by == "column" else f"configuration, by {by_row[0].by}"
@@ -152,15 +179,33 @@ def _with_unit(
     return replace(column, unit=known, unit_from=where, varying=by_row), None
 
 
+def _contrary_units(column: Recognised, unit: str, by_row: Iterable[UnitSaid], export: Export) -> list[str]:
+    """List other units of the analyte that a column of units states for some of its rows."""
+    analyte = ANALYTES[column.name]
+    words: set[str] = set()
+    for stated in by_row:
+        cells = export.columns[stated.column]
+        at_values = cells.codes.filter(export.columns[column.header].codes.is_not_null()).drop_nulls().unique()
+        met = [] if column.tests else cells.texts.gather(at_values.sort()).to_list()
+        words |= {analyte.spellings.get(fold(stated.units.get(word, word)), "") for word in met}
+    return sorted(words - {"", conversion(column.name, unit).unit})
+
+
+def _two_statements(column: Recognised, unit: str, contrary: list[str], header: str) -> UnitError:
+    return UnitError(
+        f"The unit of {column.name} is stated as {unit}, and in rows of the column {header} as {', '.join(contrary)}.",
+        expected="A unit for all rows would be laid over those that state their own.",
+        next_step="For the rows that state none: "
+        f'[units] {column.name} = {{ column = "{header}", otherwise = "{unit}" }}',
+    )
+
+
 def _by_row(column: Recognised, stated: UnitSaid, recognition: Recognition, export: Export) -> Iterator[UnitSaid]:
     """List the statements of units that vary from row to row, in the order in which they count."""
     if stated.by:
-        if stated.by == "column" and stated.column not in export.columns:
-            raise ColumnError(
-                f"There is no column {stated.column!r} (named by units.{column.name}).",
-                expected=f"There are: {', '.join(export.columns)}.",
-            )
+        _check_map(column, stated, recognition, export)
         yield stated
+        return
     if column.tests:
         layout = lab_layout(export.labs.headers) if recognition.layout else None
         if "unit" in recognition.long:
@@ -174,12 +219,45 @@ def _by_row(column: Recognised, stated: UnitSaid, recognition: Recognition, expo
         yield UnitSaid(by="column", column=header)
 
 
+def _check_map(column: Recognised, stated: UnitSaid, recognition: Recognition, export: Export) -> None:
+    """Refuse a statement of units whose column, files or years are not there."""
+    where = f"units.{column.name}"
+    if stated.by == "column" and stated.column not in export.columns:
+        raise ColumnError(
+            f"There is no column {stated.column!r} (named by {where}).",
+            expected=f"There are: {', '.join(export.columns)}.",
+        )
+    if stated.by == "year" and recognition["visit_date"] is None:
+        raise ColumnError(
+            f"The unit of {column.name} is stated by year, and no column gives the date of a visit.",
+            next_step='Name it: --column visit_date="HEADER"',
+        )
+    if stated.by == "year":
+        return
+    table = export.joined[column.table] if column.table else export.labs
+    known = export.columns[stated.column].texts.to_list() if stated.by == "column" else [f.name for f in table.files]
+    unknown = [word for word in stated.units if word not in known]
+    if unknown:
+        kind = f"cell of {stated.column}" if stated.column else "file"
+        raise ColumnError(
+            f"{where} names {', '.join(map(repr, unknown))}, which no {kind} is.",
+            next_step="Write each as it stands there.",
+        )
+
+
 def _unit_header(column: Recognised, export: Export) -> str | None:
     """Find the column of units that goes with a column of values: its header is the analyte's, and ``unit``."""
     own = split_unit(own_header(column.header, column.table), None)[0]
     spellings = {f"{stem}{word}" for stem in (*ALIASES[column.name], fold(own)) for word in ("unit", "units")}
     same_table = (header for header in export.columns if export.table_of(header) == column.table)
-    return next((header for header in same_table if fold(own_header(header, column.table)) in spellings), None)
+    found = [header for header in same_table if fold(own_header(header, column.table)) in spellings]
+    if len(found) > 1:
+        raise ColumnError(
+            f"{len(found)} columns could hold the unit of {column.name}: {', '.join(found)}.",
+            expected="ircohort does not choose between two candidates.",
+            next_step=f'Name one in the configuration: [units] {column.name} = {{ column = "{found[0]}" }}',
+        )
+    return next(iter(found), None)
 
 
 def _in_name(column: Recognised) -> str:
@@ -199,7 +277,9 @@ def _unit_question(column: Recognised, analyte: Analyte, export: Export, recogni
     participant = recognition["participant_id"]
     cells = value_cells(export, recognition, column)
     numbers = cells.of(read_numbers(cells.texts, dialect_of(export, column)))
-    people = export.columns[participant.header].codes.filter(numbers.is_not_null()).n_unique() if participant else 0
+    person = cells_of(export, participant).codes if participant else pl.repeat(None, len(numbers), eager=True)
+    numbers = numbers.filter(person.is_not_null())  # a number of nobody is no evidence, and counts for no one
+    people = person.drop_nulls().filter(numbers.is_not_null()).n_unique()
     if people >= PEOPLE_FOR_EVIDENCE:
         evidence, likely = _evidence(analyte, float(numbers.median() or 0.0))  # type: ignore[arg-type]
     else:
@@ -232,6 +312,8 @@ def _dialect_questions(export: Export, recognition: Recognition) -> Iterator[Ref
     """Ask for the decimal mark of a table where many cells could be read with another one."""
     concerned: dict[str, list[str]] = {}
     for column in recognition.analytes:
+        if (export.joined[column.table] if column.table else export.labs).spec.decimal:
+            continue  # what is stated is final
         cells = value_cells(export, recognition, column)
         other = _other_dialect(export, column)
         now, then = (
@@ -270,15 +352,22 @@ def _date_questions(export: Export, recognition: Recognition, said: Columns) -> 
         if not len(cells.texts) or read_dates(cells.texts, said.date_format)["date"].count():
             continue
         forms = " or ".join(said.date_format)
+        in_use = [form for form in said.date_format if _reads_another(form, name, export, recognition)]
         shares = date_shares(cells.texts, counts_of(cells.codes, len(cells.texts)))
         seen = "; ".join(f"{count} of {cells.codes.count()} are of the form {form}" for form, count in shares.items())
-        likely = next(iter(shares), "%d/%m/%Y")
+        likely = [*in_use, next(iter(shares), "%d/%m/%Y")]
         yield ColumnError(
             f"No cell of the column {column.header} is a date of the form {forms}.",
             expected=f"{seen + '. ' if seen else ''}ircohort does not guess whether 03/04 is in March or in April.",
-            next_step=f'State the form: --date-format "{likely}", or in the configuration: '
-            f'[columns] date_format = "{likely}"',
+            next_step=f"State the form: {' '.join(f'--date-format {form!r}' for form in likely)}, or in the "
+            f"configuration: [columns] date_format = {json.dumps(likely if in_use else likely[0])}",
         )
+
+
+def _reads_another(form: str, name: str, export: Export, recognition: Recognition) -> bool:
+    """Say whether a form reads the dates of another column, and so has to stay."""
+    other = recognition["birth_date" if name == "visit_date" else "visit_date"]
+    return other is not None and bool(read_dates(cells_of(export, other).texts, [form])["date"].count())
 
 
 def counts_of(codes: pl.Series, n: int) -> pl.Series:

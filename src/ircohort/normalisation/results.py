@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from ircohort.errors import RefusedError
 from ircohort.export import Export, TextColumn
 from ircohort.normalisation.cells import Pairs, dialect_of, taken_by_pattern, value_cells
-from ircohort.normalisation.columns import Recognised, Recognition, UnitSaid
+from ircohort.normalisation.columns import Recognised, Recognition, UnitSaid, own_header
 from ircohort.normalisation.context import rejected_cells
 from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import CellReader, Policy, Reading, as_frame
@@ -86,7 +88,9 @@ def read_results(export: Export, rows: Rows, recognition: Recognition, policy: P
 
     Each distinct cell is read once, so that the work grows with what differs between cells, not with their number.
     """
-    read = each(lambda column: _of_column(export, rows, recognition, column, policy), recognition.analytes)
+    read = each(
+        lambda column: _of_column(export, rows, recognition, column, policy), recognition.analytes, export.height
+    )
     return [results for results in read if results.found.height]
 
 
@@ -114,8 +118,21 @@ def _where(export: Export, rows: Rows, column: Recognised, cells: TextColumn) ->
         return at, rows.order.gather(at)
     # What was measured once stands at the first row, in order of time, that leads to it.
     led = pl.DataFrame({"source": export.positions[column.table].gather(rows.order)}).with_row_index("at")
-    first = led.filter(there & led["source"].is_not_null()).unique("source", keep="first", maintain_order=True)
+    led = led.filter(there & led["source"].is_not_null())
+    _require_one_person(column, rows, led)
+    first = led.unique("source", keep="first", maintain_order=True)
     return first["at"], first["source"]
+
+
+def _require_one_person(column: Recognised, rows: Rows, led: pl.DataFrame) -> None:
+    """Refuse a measurement that several participants lead to: the key does not tell them apart."""
+    pairs = led.select("source", rows.context["person"].gather(led["at"]).alias("person")).unique()
+    if pairs["source"].is_duplicated().any():
+        raise RefusedError(
+            f"Several participants lead to one row of the table {column.table}, from which {column.name} is read.",
+            expected="A measurement belongs to one participant.",
+            next_step=f"Join the table {column.table} by a key that tells participants apart.",
+        )
 
 
 def _units(export: Export, rows: Rows, column: Recognised, at: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -123,7 +140,7 @@ def _units(export: Export, rows: Rows, column: Recognised, at: pl.Series) -> tup
     listed = pl.Series([column.unit or None], dtype=pl.String)
     code = pl.zeros(len(at), pl.UInt32, eager=True)
     for stated in reversed(column.varying):
-        cells = unit_cells(export, rows, stated).at(at)
+        cells = unit_cells(export, rows, stated, column.table).at(at)
         words = cells.texts
         if stated.units:
             words = words.replace_strict(dict(stated.units), default=None, return_dtype=pl.String)
@@ -133,34 +150,57 @@ def _units(export: Export, rows: Rows, column: Recognised, at: pl.Series) -> tup
     return code, listed
 
 
-def unit_cells(export: Export, rows: Rows, stated: UnitSaid) -> TextColumn:
+def unit_cells(export: Export, rows: Rows, stated: UnitSaid, table: str) -> TextColumn:
     """Give what decides the unit, row by row in their order: a column, the file, or the calendar year."""
     if stated.by == "column":
         return export.columns[stated.column].at(rows.order)
     if stated.by == "file":
-        names = export.labs.places["source_file"]
-        return TextColumn(names.dtype.categories, names.to_physical()).at(rows.order)  # type: ignore[attr-defined]
-    dates = rows.context.get_column("date", default=pl.repeat(None, len(rows.order), dtype=pl.Date, eager=True))
-    years = dates.dt.year().cast(pl.String)
+        names = (export.joined[table] if table else export.labs).places["source_file"]
+        source = export.positions[table].gather(rows.order) if table else rows.order
+        return TextColumn(names.dtype.categories, names.to_physical()).at(source)  # type: ignore[attr-defined]
+    years = rows.context["date"].dt.year().cast(pl.String)
     return TextColumn(years, pl.int_range(len(years), eager=True)).rewritten(years)
 
 
-def with_row_rules(results: Results, rows: Rows) -> Results:
-    """Keep out what belongs to nobody, and what the flags of its row set aside."""
+def flags_of_draws(rows: Rows) -> pl.DataFrame:
+    """Give the flags of each row; one that a row does not state is that of its draw, where any yes counts."""
+    names = [flag for flag, _ in _FLAG_RULES.values()]
+    own = rows.context.select(pl.col(name) for name in rows.context.columns if name.partition(":")[2] in names)
+    own = rows.context.select(pl.col(name) for name in names if name in rows.context.columns).hstack(own)
+    if not own.width or rows.n_visits == len(rows.order):
+        return own
+    of_draw = [(pl.col(flag).min() if flag == "fasting" else pl.col(flag).max()).over("visit") for flag in own.columns]
+    return own.with_columns(rows.visit.alias("visit")).select(
+        pl.coalesce(pl.col(flag), whole).alias(flag) for flag, whole in zip(own.columns, of_draw, strict=True)
+    )
+
+
+def with_row_rules(results: Results, rows: Rows, flags: pl.DataFrame) -> Results:
+    """Keep out what belongs to nobody, and what the flags of its draw set aside."""
     concerned = {
         name: (flag, wanted)
         for name, (flag, wanted) in _FLAG_RULES.items()
-        if flag in rows.context.columns and results.analyte in (RULES[name].analytes or (results.analyte,))
+        if flag in flags.columns and results.analyte in (RULES[name].analytes or (results.analyte,))
     }
     if not concerned and rows.n_known == len(rows.order):
         return results
-    flags = rows.context.select(pl.col({flag for flag, _ in concerned.values()}).gather(results.found["at"]))
+    unread = [f"unreadable_flag:{flag}" for flag, _ in concerned.values() if f"unreadable_flag:{flag}" in flags.columns]
+    stated = flags.select(pl.col({*unread, *(flag for flag, _ in concerned.values())}).gather(results.found["at"]))
     rules = pl.coalesce(
         pl.when(pl.col("at") >= rows.n_known).then(pl.lit("no_participant", dtype=RULE)),
         "rule",
         *(pl.when(pl.col(flag) == wanted).then(pl.lit(name, dtype=RULE)) for name, (flag, wanted) in concerned.items()),
+        *(pl.when(pl.col(name)).then(pl.lit("unreadable_flag", dtype=RULE)) for name in unread),
     )
-    return results.with_rules(results.found.hstack(flags).select(rules.alias("rule")).to_series())
+    return results.with_rules(results.found.hstack(stated).select(rules.alias("rule")).to_series())
+
+
+def rows_with_results(results: Iterable[Results], rows: Rows) -> NDArray[np.bool_]:
+    """Say which rows, in their order, hold a result that no rule keeps out."""
+    holds = np.zeros(len(rows.order), dtype=bool)
+    for one in results:
+        holds[one.used["at"].to_numpy()] = True
+    return holds
 
 
 def rejected_results(results: Iterable[Results], export: Export) -> Iterator[pl.DataFrame]:
@@ -169,8 +209,9 @@ def rejected_results(results: Iterable[Results], export: Export) -> Iterator[pl.
         bad = (one.outcome == "rejected") & (one.found["rule"] != "no_participant").fill_null(False)
         if bad.any():
             table = export.joined[one.table] if one.table else export.labs
-            places = table.places.select(pl.all().gather(one.source_rows.filter(bad)))
-            cells = rejected_cells(places, one.column, one.of_readings("value_text").filter(bad), "")
+            source_rows = one.source_rows.filter(bad)
+            as_written = table.columns[own_header(one.column, one.table)].at(source_rows).text()
+            cells = rejected_cells(table.places.select(pl.all().gather(source_rows)), one.column, as_written, "")
             yield cells.with_columns(one.found["rule"].filter(bad).cast(pl.String))
 
 

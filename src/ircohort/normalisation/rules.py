@@ -57,6 +57,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule("on_insulin", "set_aside", "on insulin therapy", ("glucose", "insulin", "hba1c", "c_peptide")),
             Rule("pregnant", "set_aside", "pregnant at the draw", (*_BLOOD, "hba1c", "bmi", "waist")),
             Rule("ill", "set_aside", "acutely ill at the draw", _BLOOD),
+            Rule("unreadable_flag", "set_aside", "a flag of the draw could not be read"),
             Rule("later_in_window", "set_aside", "an earlier day of the same draw holds a value of the same analyte"),
             Rule("dropped_censored", "set_aside", "below or above a limit of detection, dropped by the policy"),
             Rule("no_value", "not_asked_for", "the row holds none of the analytes that are read"),
