@@ -148,7 +148,13 @@ class Expected:
 
 def expected_of(rows):
     """Judge each value, then each visit, then each row."""
-    rules = {(n, name): rule_of(row, name) for n, row in enumerate(rows) for name in TESTS if row.cells[name]}
+    draws = {(row.person, row.day): said_of_draw(rows, row.person, row.day) for row in rows}
+    rules = {
+        (n, name): rule_of(row, name, draws[row.person, row.day])
+        for n, row in enumerate(rows)
+        for name in TESTS
+        if row.cells[name]
+    }
     groups = defaultdict(list)
     for (n, name), rule in rules.items():
         if not rule:
@@ -174,7 +180,12 @@ def expected_of(rows):
     return Expected(visits_of(rows, by_row, used), values, spoken, counted(by_row))
 
 
-def rule_of(row, name):
+def said_of_draw(rows, person, day):
+    said = {row.fasting for row in rows if (row.person, row.day) == (person, day)} - {None}
+    return all(said) if said else None
+
+
+def rule_of(row, name, draw_fasting):
     cell = row.cells[name]
     if row.person is None:
         return "no_participant"
@@ -182,7 +193,8 @@ def rule_of(row, name):
         return "unreadable_value"
     if not cell.plausible:
         return "implausible_value"
-    return "not_fasting" if row.fasting is False and name in NEED_FASTING else ""
+    fasting = draw_fasting if row.fasting is None else row.fasting
+    return "not_fasting" if fasting is False and name in NEED_FASTING else ""
 
 
 def outcome_of(rule):
@@ -209,9 +221,8 @@ def visits_of(rows, by_row, used):
     visits = []
     for person, day in sorted({(row.person, row.day) for row in seen}):
         first = min(row.day for row in seen if row.person == person)
-        said = {row.fasting for row in rows if (row.person, row.day) == (person, day)} - {None}
         visit = {"participant_id": person, "visit_date": day, "years": (day - first).days / 365.25}
-        visit["fasting"] = all(said) if said else None
+        visit["fasting"] = said_of_draw(rows, person, day)
         own = {name: used.get((person, day, name)) for name in TESTS}
         for name, cell in own.items():
             visit |= reading_of(TESTS[name], cell)
