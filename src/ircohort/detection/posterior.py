@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ircohort.detection.growth import fit_population, refit
 from ircohort.detection.population import Population, Posterior, membership, posteriors
@@ -106,6 +105,8 @@ class Noise:
 
 def make_noise(draws: int, seed: int) -> Noise:
     """Scrambled Sobol points, at least ``draws`` of them: the same for everybody, so that position plays no part."""
+    from scipy.stats import qmc  # the heaviest import of all, and only detection needs it
+
     points = qmc.Sobol(5, scramble=True, rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(draws))))
     points = np.clip(points, 1e-9, 1 - 1e-9)
     return Noise(ndtri(points[:, :4].T), points[:, 4].copy())

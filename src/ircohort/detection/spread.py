@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize, minimize_scalar
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 Floats = NDArray[np.float64]
-_DROP = float(chi2.ppf(0.95, 1))
+_DROP = 2 * float(gammaincinv(0.5, 0.95))
 SERIAL_LIMIT = 0.02
 """Lag-one correlation beyond the model's from which flags are lowered; a choice, not a measured limit."""
 

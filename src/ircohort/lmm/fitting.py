@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
@@ -226,7 +226,7 @@ def _record(
 def _fixed_table(names: tuple[str, ...], coefficients: Floats, covariance: Floats) -> pl.DataFrame:
     errors = np.sqrt(np.diagonal(covariance))
     z = coefficients / errors
-    half = float(norm.ppf(0.975)) * errors
+    half = float(ndtri(0.975)) * errors
     return pl.DataFrame(
         {
             "term": names,
@@ -235,7 +235,7 @@ def _fixed_table(names: tuple[str, ...], coefficients: Floats, covariance: Float
             "low": coefficients - half,
             "high": coefficients + half,
             "z": z,
-            "p_value": 2 * norm.sf(np.abs(z)),
+            "p_value": 2 * ndtr(-np.abs(z)),
         }
     )
 

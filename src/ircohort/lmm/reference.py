@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
 from ircohort.lmm.sums import Scaled
 
@@ -37,6 +36,8 @@ def climb_rung(
     scaled: Scaled, starts: NDArray[np.int64], optimiser: str, L: Floats, *, reml: bool, diagonal: bool
 ) -> Rung:
     """Let statsmodels fit the scaled design with one optimiser, from the relative factor ``L``."""
+    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams  # heavy, and only fits need it
+
     p, q = scaled.X.shape[1], scaled.Z.shape[1]
     groups = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(scaled.y))))
     free = MixedLMParams.from_components(np.ones(p), np.eye(q)) if diagonal else None
