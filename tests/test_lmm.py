@@ -303,7 +303,7 @@ def test_an_error_of_statsmodels_becomes_a_message(monkeypatch):
     def broken(*_, **__):
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("ircohort.lmm.reference.MixedLM", broken)
+    monkeypatch.setattr("statsmodels.regression.mixed_linear_model.MixedLM", broken)
     messages = fit(SLOPE, data("balanced")).messages
     assert messages[:2] == ("lbfgs: Singular matrix", "bfgs: Singular matrix")
 
