@@ -5,8 +5,9 @@ Names are loaded when they are first used, so that ``import ircohort`` costs not
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ircohort.lazily import loader
 
 if TYPE_CHECKING:
     from ircohort import plot
@@ -42,7 +43,7 @@ _HOMES = {
     "fit": "lmm",
     "hidden_window": "trajectory",
     "markers": "indices",
-    "plot": "",
+    "plot": "plot",
     "read": "analysis",
     "save": "output",
     "simulate": "simulation",
@@ -76,11 +77,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES[name]
-    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")
+__getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

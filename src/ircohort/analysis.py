@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ircohort import detection, trajectory
 from ircohort.configuration import Settings, overlay, read_configuration, settings_from
-from ircohort.detection import Detection, detect
 from ircohort.errors import ModelError, UsageError
 from ircohort.export import Export
 from ircohort.indices import markers
 from ircohort.intake import read_export
 from ircohort.normalisation import Normalised, normalise
-from ircohort.trajectory import Trajectory, hidden_window
+
+if TYPE_CHECKING:
+    from ircohort.detection import Detection
+    from ircohort.trajectory import Trajectory
 
 PACKAGES = (
     "ircohort",
@@ -169,10 +172,10 @@ def analyse(inputs: Any = (), *, config: Any = None, on_stage: Callable[[str], N
     tell("reading")
     cohort, visits = visits_of(settings, inputs)
     tell("individuals")
-    detection = detect(visits, settings.detect, seed=settings.seed)
+    found = detection.detect(visits, settings.detect, seed=settings.seed)
     tell("cohort")
-    trajectory, warnings = _trajectory(visits, settings)
-    return Analysis(cohort, visits, detection, trajectory, settings, warnings, versions())
+    course, warnings = _trajectory(visits, settings)
+    return Analysis(cohort, visits, found, course, settings, warnings, versions())
 
 
 def visits_of(
@@ -187,7 +190,7 @@ def visits_of(
 def _trajectory(visits: Any, settings: Settings) -> tuple[Trajectory | None, tuple[str, ...]]:
     """Model the cohort; data that allow no model are a warning here, not an error."""
     try:
-        return hidden_window(visits, settings.model, seed=settings.seed), ()
+        return trajectory.hidden_window(visits, settings.model, seed=settings.seed), ()
     except ModelError as error:
         return None, (f"No trajectory: {' '.join(str(error).split())}",)
 

@@ -5,7 +5,14 @@ Reference: ``docs/detection.md``.
 
 from __future__ import annotations
 
-from ircohort.detection.finding import detect
+from typing import TYPE_CHECKING
+
 from ircohort.detection.settings import SETTING_NAMES, Detection, DetectSettings
+from ircohort.lazily import loader
+
+if TYPE_CHECKING:
+    from ircohort.detection.finding import detect
 
 __all__ = ["SETTING_NAMES", "DetectSettings", "Detection", "detect"]
+
+__getattr__ = loader(__name__, {"detect": "finding"})

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ircohort.errors import UsageError
-from ircohort.lmm import Fit
+
+if TYPE_CHECKING:
+    from ircohort.lmm import Fit
 
 EVENTS = ("prediabetes", "diabetes")
 ONSET_STATUSES = ("dated", "before_support", "none")
