@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,59 +15,20 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from ircohort.configuration.settings import LABS, VERSION, ReportSettings, Settings
 from ircohort.detection import DetectSettings
 from ircohort.errors import ConfigurationError, UsageError
 from ircohort.export import TableSpec
 from ircohort.glycaemia import CRITERIA, CUT_OFFS, cut_off
 from ircohort.intake import STANDARD_INPUT
-from ircohort.normalisation import Choice, Columns, Policy, Recognition, UnitSaid
-from ircohort.normalisation.columns import CONSTANTS, FLAGS, LONG_ROLES, NAMES, TIMES, Recognised
+from ircohort.normalisation import Choice, Columns, Policy, UnitSaid
+from ircohort.normalisation.columns import CONSTANTS, FLAGS, LONG_ROLES, NAMES, TIMES
 from ircohort.normalisation.readings import CENSORED, DUPLICATES, THOUSANDS, is_date_format
 from ircohort.trajectory import ModelSettings
 from ircohort.units import ANALYTES, INSULIN_FACTORS, conversion
 
-VERSION = 1
-LABS = "labs"
-
 Section = dict[str, Any]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """What the report shows. ``identifiers``: participants' identifiers and calendar dates."""
-
-    identifiers: bool = False
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides a result, but the data."""
-
-    labs: TableSpec = field(default_factory=lambda: TableSpec(LABS))
-    joined: tuple[TableSpec, ...] = ()
-    columns: Columns = field(default_factory=Columns)
-    policy: Policy = field(default_factory=Policy)
-    detect: DetectSettings = field(default_factory=DetectSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    report: ReportSettings = field(default_factory=ReportSettings)
-    seed: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the settings as plain values by section, without file paths, for manifest and report."""
-        plain = {name: list(getattr(self.columns, name)) for name in ("keep", "constant", "date_format")}
-        policy = asdict(self.policy)
-        as_of = policy["as_of"].isoformat() if policy["as_of"] else None
-        return {
-            "columns": {**{name: _said_of(choice) for name, choice in self.columns.named.items()}, **plain},
-            "units": {name: _said_of(unit) for name, unit in self.columns.units.items()},
-            "long": dict(self.columns.long),
-            "policy": {**policy, "insulin_factor": str(self.policy.insulin_factor), "as_of": as_of},
-            "detect": asdict(self.detect),
-            "model": asdict(self.model),
-            "report": asdict(self.report),
-            "seed": self.seed,
-        }
 
 
 def read_configuration(path: str | os.PathLike[str]) -> Section:
@@ -331,124 +290,3 @@ def _like(value: Any, default: Any, key: str) -> Any:
     elif isinstance(default, str):
         return _text(value, key)
     return value
-
-
-def draft(recognition: Recognition, settings: Settings, beside: Path, unread: Iterable[str] = ()) -> str:
-    """Write a configuration for review: what was recognised and how, what was said, a line for each open question.
-
-    Parameters
-    ----------
-    recognition
-        What is known of the columns.
-    settings
-        What was said; whatever differs from the defaults is written down.
-    beside
-        The directory of the configuration, to which its paths are relative.
-    unread
-        Headers of columns that are not read, any of which could be kept.
-    """
-    lines = [
-        "# What ircohort recognised, for review. `ircohort run --config` takes it as it is.",
-        f"config = {VERSION}",
-    ]
-    if settings.seed:
-        lines.append(f"seed = {settings.seed}")
-    for spec in (settings.labs, *settings.joined):
-        values = _differing(spec, TableSpec(spec.name))
-        values["files"] = [_relative(given, beside) for given in spec.files]
-        lines += ["", f"[tables.{_key(spec.name)}]", *_lines(values)]
-    lines += ["", "[columns]", *(_column_line(column, recognition) for column in recognition.columns)]
-    plain = {name: getattr(settings.columns, name) for name in ("keep", "constant", "date_format")}
-    defaults = Columns()
-    lines += _lines({name: value for name, value in plain.items() if value != getattr(defaults, name)})
-    if listed := [header for header in unread if header not in settings.columns.keep]:
-        lines.append(f"# not read; any of them can be carried through to the visits: keep = {_toml(listed)}")
-    units = settings.columns.units
-    lines += ["", "[units]", *(_unit_line(column, units.get(column.name)) for column in recognition.analytes)]
-    sections = {
-        "long": {} if recognition.layout else dict(recognition.long),
-        "policy": _differing(settings.policy, Policy()),
-        "detect": _differing(settings.detect, DetectSettings()),
-        "model": _differing(settings.model, ModelSettings()),
-        "report": _differing(settings.report, ReportSettings()),
-    }
-    for name, values in sections.items():
-        lines += ["", f"[{name}]", *_lines(values)] if values else []
-    if recognition.questions:
-        lines += ["", "# Open questions: ircohort reads nothing until they are answered above."]
-        lines += [
-            f"# {_comment(line)}" for question in recognition.questions for line in (*str(question).split("\n"), "")
-        ]
-    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
-
-
-def _column_line(column: Recognised, recognition: Recognition) -> str:
-    """Write what a column was recognised as; what a known layout says of itself need not be said again."""
-    line = f"{column.name} = {_toml(_said_of(column))}"
-    by_layout = recognition.layout and column.rule not in ("named", "spelling")
-    return f"# {line}  # {column.rule}" if by_layout else f"{line}  # {column.rule}"
-
-
-def _differing(record: Any, default: Any) -> Section:
-    pairs = {entry.name: (getattr(record, entry.name), getattr(default, entry.name)) for entry in fields(record)}
-    return {name: said for name, (said, usual) in pairs.items() if said != usual}
-
-
-def _relative(given: str, beside: Path) -> str:
-    return given if given == STANDARD_INPUT else Path(os.path.relpath(given, beside)).as_posix()
-
-
-def _said_of(said: Choice | UnitSaid | Recognised) -> Any:
-    """Write what is said of a column or a unit as a configuration would."""
-    if isinstance(said, UnitSaid) and not said.by:
-        return said.unit
-    if isinstance(said, UnitSaid):
-        by = {"column": said.column, "units": dict(said.units)} if said.by == "column" else {said.by: dict(said.units)}
-        return {key: value for key, value in {**by, "otherwise": said.unit}.items() if value}
-    if said.tests and said.pattern:
-        return {"tests": list(said.tests), "pattern": said.pattern}
-    if said.tests:
-        return list(said.tests)
-    more = {
-        **{key: list(words) for key, words in said.values.items()},
-        **({"pattern": said.pattern} if said.pattern else {}),
-    }
-    return {"column": said.header, **more} if more else said.header
-
-
-def _unit_line(column: Recognised, said: UnitSaid | None) -> str:
-    """Write the unit of a column; one that is found by row again need not be said."""
-    if said is not None:
-        return f"{column.name} = {_toml(_said_of(said))}  # {_comment(column.unit_from)}"
-    if column.varying:
-        return f"# {column.name}: by row, {_comment(column.unit_from)}"
-    if column.unit:
-        return f"{column.name} = {_toml(column.unit)}  # {_comment(column.unit_from)}"
-    known = ", ".join(entry.unit for entry in ANALYTES[column.name].conversions)
-    return f"# {column.name} = ?  # not stated; read are: {known}"
-
-
-def _lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_toml(value)}" for key, value in values.items()]
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
-
-
-def _toml(value: Any) -> str:
-    """Write a value as TOML; its basic strings are those of JSON."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(_lines(value)) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _comment(text: str) -> str:
-    """Make one line of a comment, without the characters that TOML forbids there."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
