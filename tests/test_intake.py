@@ -8,6 +8,7 @@ import pytest
 from ircohort.errors import ColumnError, ConfigurationError, FileError, RefusedError, UsageError
 from ircohort.export import TableSpec
 from ircohort.intake import read_export, read_table
+from ircohort.intake.files import opened
 
 TEXT = "id,date,glucose (mg/dL)\n001,2020-01-01,95\n002,2020-01-02,\n"
 
@@ -155,7 +156,7 @@ def test_rows_without_a_partner_are_kept_with_nulls(tmp_path):
 
 
 def test_a_key_that_is_not_unique_is_refused_with_its_lines(tmp_path):
-    with pytest.raises(RefusedError, match=r"lines 2 and 4") as refusal:
+    with pytest.raises(RefusedError, match=r"line 2 of .*, and line 4 of ") as refusal:
         joined(tmp_path, "key,person\nv1,a\nv2,b\nv1,c\n")
     assert "v1" not in str(refusal.value)
 
@@ -222,3 +223,10 @@ def test_times_of_a_parquet_file_are_written_as_dates_are(tmp_path):
     moment = pl.Series("date", ["2020-01-31T08:30:00"]).str.to_datetime()
     pl.DataFrame({"date": moment, "spent": pl.Series([5], dtype=pl.Duration)}).write_parquet(tmp_path / "a.parquet")
     assert read_table(spec(tmp_path / "a.parquet")).frame.row(0) == ("2020-01-31T08:30:00", "5")
+
+
+def test_only_what_cannot_be_unpacked_is_called_damaged(tmp_path):
+    path = tmp_path / "labs.csv.gz"
+    path.write_bytes(gzip.compress(b"id,glucose\na,95\n"))
+    with pytest.raises(ValueError, match="a fault of a later step"), opened(str(path), lambda _: None):
+        raise ValueError("a fault of a later step")

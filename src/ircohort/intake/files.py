@@ -127,6 +127,31 @@ class _Hashed(io.RawIOBase):
         return self.sha256.hexdigest()
 
 
+@dataclass
+class _Unpacked(io.RawIOBase):
+    """What a packed file holds; damage is told as such, wherever in the file it lies."""
+
+    inner: IO[bytes] | gzip.GzipFile
+    path: str
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        with _unpacking(self.path):
+            return self.inner.read(size)
+
+
+@contextmanager
+def _unpacking(path: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise FileError(
+            f"{path} could not be unpacked.", next_step="Unpack it first, and look whether it is whole."
+        ) from error
+
+
 @contextmanager
 def opened(path: str, tell: Tell) -> Iterator[Opened]:
     """Open a file for reading; ``.gz``, and ``.zip`` of one file, are unpacked as they are read.
@@ -142,19 +167,15 @@ def opened(path: str, tell: Tell) -> Iterator[Opened]:
     try:
         with sys.stdin.buffer if path == STANDARD_INPUT else Path(path).open("rb") as raw:
             if packed == ".zip":
-                with zipfile.ZipFile(raw) as archive, archive.open(_only_member(archive, path)) as member:
-                    yield Opened(member, lambda: _digest_of_file(path, tell))
+                with _unpacking(path):
+                    archive = zipfile.ZipFile(raw)
+                    member = archive.open(_only_member(archive, path))
+                yield Opened(_Unpacked(member, path), lambda: _digest_of_file(path, tell))
             else:
                 hashed = _Hashed(raw, tell)
-                unpacked = gzip.GzipFile(fileobj=hashed) if packed == ".gz" else hashed
+                unpacked = _Unpacked(gzip.GzipFile(fileobj=hashed), path) if packed == ".gz" else hashed
                 yield Opened(unpacked, hashed.digest)
-    except _DAMAGED as error:
-        if packed in (".gz", ".zip"):
-            raise FileError(
-                f"{path} could not be unpacked.", next_step="Unpack it first, and look whether it is whole."
-            ) from error
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
         raise FileError(f"{path} could not be read: {error.strerror}.") from error
 
 

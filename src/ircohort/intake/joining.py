@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -89,10 +90,14 @@ def _require_unique(keys: pl.Series, table: RawTable) -> None:
     repeated = keys.is_not_null() & keys.is_duplicated()
     if repeated.any():
         twice = table.places.filter(repeated)
-        first, second = twice.filter(keys.filter(repeated) == keys.filter(repeated)[0])[SOURCE_ROW].head(2)
+        first, second = twice.filter(keys.filter(repeated) == keys.filter(repeated)[0]).head(2).rows(named=True)
         raise RefusedError(
             f"The key {table.spec.key} of the table {table.spec.name} is not unique "
-            f"({twice[SOURCE_FILE][0]}, lines {first} and {second}).",
+            f"({_place(first)}, and {_place(second)}).",
             expected=f"A key names one row of the joined table; here {twice.height} rows share theirs with another.",
             next_step="Mend the table, or join it by another column.",
         )
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"line {row[SOURCE_ROW]} of {row[SOURCE_FILE]}"
