@@ -132,7 +132,7 @@ def test_a_censored_insulin_gives_an_interval_of_homa_ir():
 def test_a_censored_hdl_turns_the_interval_round():
     found = only(**EXAMPLE, hdl_mg_dl_lower=100.0, hdl_mg_dl_upper=None)
     assert found["tg_hdl_mg_upper"] == pytest.approx(1.2)
-    assert found["tg_hdl_mg_lower"] is None
+    assert found["tg_hdl_mg_lower"] == 0.0  # an HDL without an upper bound
 
 
 def test_pandas_comes_back_as_pandas_with_rows_and_unknown_columns_in_place():

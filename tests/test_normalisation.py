@@ -199,8 +199,10 @@ def test_bounds_are_converted_with_the_value(cohort):
 
 
 def test_a_censored_reading_is_classified_only_where_it_is_sure(cohort):
-    result = cohort("id,date,glucose,hba1c (%)\na,2020-01-01,<40,\nb,2020-01-01,>110,\nc,2020-01-01,,>14\n")
-    assert result.visits["glycaemia"].to_list() == ["normal", None, "diabetes"]
+    cells = ("<40,", ">110,", ",>14", "<100,", "<100.1,", ">126,")
+    rows = "".join(f"{person},2020-01-01,{cell}\n" for person, cell in zip("abcdef", cells, strict=True))
+    result = cohort("id,date,glucose,hba1c (%)\n" + rows)
+    assert result.visits["glycaemia"].to_list() == ["normal", None, "diabetes", "normal", None, "diabetes"]
 
 
 def test_an_accepted_value_far_from_the_others_of_its_person_is_pointed_to_without_showing_it(cohort):

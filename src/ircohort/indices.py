@@ -6,6 +6,7 @@ describe fasting samples only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -250,7 +251,7 @@ def _interval(marker: Marker, table: pl.DataFrame) -> list[pl.Expr]:
             if name not in censored:
                 return pl.col(name)
             lower, upper = pl.col(f"{name}_lower"), pl.col(f"{name}_upper")
-            taken = upper if (name in marker.rises_with) == upper_end else lower
+            taken = upper.fill_null(math.inf) if (name in marker.rises_with) == upper_end else lower
             return pl.when(lower.is_null() & upper.is_null()).then(pl.col(name)).otherwise(taken)
 
         return cell

@@ -174,7 +174,7 @@ def _censored(known: Reading, analyte: str, number: Decimal, canonical: Decimal,
     limit = float(canonical)
     below = sign == "<"
     substitute = limit / 2 if below else limit
-    edge = _class(analyte, number, known.unit or "", policy)
+    edge = _class(analyte, number.next_minus() if below else number, known.unit or "", policy)
     sure = edge == ("normal" if below else "diabetes")
     return replace(
         known,
