@@ -244,7 +244,7 @@ def change_container(case: Case, source: random.Random) -> str:
     if suffix == ".gz":
         with contextlib.suppress(OSError, EOFError, zlib.error):
             content = gzip.decompress(content)
-        case.files[path] = gzip.compress(source.choice(BYTE_CHANGES)(content, source), 1) + source.choice(
+        case.files[path] = _packed(source.choice(BYTE_CHANGES)(content, source)) + source.choice(
             [b"", b"", b"\0", b"x"]
         )
         return f"{path}, inside"
@@ -253,9 +253,9 @@ def change_container(case: Case, source: random.Random) -> str:
         return f"{path}, a member"
     name, packed = source.choice(
         [
-            (f"{path}.gz", gzip.compress(content, 1)),
-            (f"{path}.gz", gzip.compress(content, 1) * 2),
-            (f"{path}.gz", gzip.compress(content, 1)[:-5]),
+            (f"{path}.gz", _packed(content)),
+            (f"{path}.gz", _packed(content) * 2),
+            (f"{path}.gz", _packed(content)[:-5]),
             (f"{path}.gz", content),
             (f"{path}.zip", _zip({"a.csv": content})),
             (f"{path}.zip", _zip({"a.csv": content, "b.csv": content})),
@@ -269,6 +269,10 @@ def change_container(case: Case, source: random.Random) -> str:
     _rename(case, path, name)
     case.files[name] = packed
     return f"{path} packed as {name}"
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, 1, mtime=0)
 
 
 def _zip(members: dict[str, bytes]) -> bytes:

@@ -79,8 +79,8 @@ def test_help_loads_nothing_heavier_than_click():
 
 def test_every_name_leads_to_the_room_that_is_stated():
     for name, home in ircohort._HOMES.items():
-        module = importlib.import_module(f"ircohort.{home}" if home else f"ircohort.{name}")
-        assert hasattr(module, name) or not home
+        module = importlib.import_module(f"ircohort.{home}")
+        assert hasattr(module, name) or home == name
 
 
 def test_no_room_is_called_by_what_it_is_not():
