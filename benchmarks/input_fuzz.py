@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import reduce
 from multiprocessing import get_context
 from operator import add
@@ -48,8 +47,8 @@ def run(first: int, cases: int, workers: int) -> Tally:
     """Run the cases in chunks, each worker for a number of them."""
     last = first + cases
     chunks = [range(start, min(start + CHUNK, last)) for start in range(first, last, CHUNK)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
-        return reduce(add, pool.map(fuzz, chunks), Tally())
+    with get_context("spawn").Pool(workers, maxtasksperchild=20) as pool:  # an executor hangs where workers are renewed
+        return reduce(add, pool.imap(fuzz, chunks), Tally())
 
 
 def page(said: argparse.Namespace, tally: Tally, seconds: float) -> str:
