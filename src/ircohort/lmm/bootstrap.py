@@ -1,21 +1,201 @@
-"""Cluster bootstrap of the fixed effects: weights on participants, variance parameters held at their estimates."""
+"""Cluster bootstrap: participants drawn again, as integer weights on their sums."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
+from ircohort.frames import kind_of
 from ircohort.lmm.likelihood import gls_terms
 from ircohort.lmm.record import Fit
+from ircohort.lmm.search import maximise
+from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
 
 SMALLEST_EIGENVALUE = 1e-10
 """A refit whose normal equations are worse conditioned than this (relative to the largest) has no solution."""
+
+KINDS = ("percentile", "studentized")
+
+_SETTLED = 1e-10
+_SINGULAR = 1e-4
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Refits of a model to resampled participants; each is the fit of the resampled rows.
+
+    A participant who was drawn twice is two. The knots, means and scales of the terms are those of the fit.
+
+    Attributes
+    ----------
+    coefficients, standard_errors
+        (n_refits, p), in the order of ``fixed_names``; a refit that failed is NaN throughout.
+    random_covariance, residual_variance
+        (n_refits, q, q) and (n_refits,).
+    failed
+        How many refits had a term that the drawn participants cannot show.
+    not_converged, at_boundary
+        How many of the others ended before nothing was left to gain, and how many have a direction of the random
+        effects whose sd is below 1e-4 residual sd. Both are kept.
+    """
+
+    coefficients: Floats
+    standard_errors: Floats
+    random_covariance: Floats
+    residual_variance: Floats
+    failed: int
+    not_converged: int
+    at_boundary: int
+    n_refits: int
+    seed: int
+
+
+def bootstrap(
+    fit: Fit, *, n_refits: int = 1000, seed: int = 0, on_progress: Callable[[int, int], None] | None = None
+) -> Bootstrap:
+    """Refit the whole model, variances and all, to resampled participants.
+
+    Parameters
+    ----------
+    fit
+        The fitted model; each refit starts from it.
+    n_refits
+        How many.
+    seed
+        Of the draws; the first ``k`` refits are the same whatever ``n_refits``.
+    on_progress
+        Is told how many refits of how many are done.
+
+    Raises
+    ------
+    UsageError
+        If the fit has weights: participants who stand for unequal numbers are not exchangeable.
+
+    Source
+    ------
+    Cluster (cases) bootstrap: Davison and Hinkley 1997, Bootstrap Methods, section 3.8,
+    doi:10.1017/CBO9780511802843.
+
+    Examples
+    --------
+    >>> import numpy as np, polars as pl
+    >>> from ircohort.lmm import fit
+    >>> visits = pl.DataFrame({"participant_id": np.repeat(np.arange(20), 4), "years": np.tile(np.arange(4.0), 20),
+    ...                        "y": np.random.default_rng(1).normal(size=80)})
+    >>> bootstrap(fit("y ~ years + (1 | participant_id)", visits), n_refits=5).coefficients.shape
+    (5, 2)
+    """
+    if fit.sums.weights is not None:
+        raise UsageError(
+            "A fit with weights cannot be resampled.",
+            expected="Participants must be exchangeable.",
+            next_step="Take the cluster-robust intervals of `contrasts` instead.",
+        )
+    weights = draw_weights(fit.participants, n_refits, seed).astype(float)
+    done: list[_Refit] = []
+    for first in range(0, n_refits, _AT_ONCE):
+        done += each(lambda row: _refit(fit, row), weights[first : first + _AT_ONCE], fit.sums.cross.size)
+        if on_progress:
+            on_progress(len(done), n_refits)
+    failed = sum(one.failed for one in done)
+    p, q = len(fit.fixed_names), len(fit.random_names)
+    return Bootstrap(
+        coefficients=np.array([one.coefficients for one in done]).reshape(-1, p),
+        standard_errors=np.array([one.standard_errors for one in done]).reshape(-1, p),
+        random_covariance=np.array([one.random_covariance for one in done]).reshape(-1, q, q),
+        residual_variance=np.array([one.residual_variance for one in done]),
+        failed=failed,
+        not_converged=sum(not one.converged and not one.failed for one in done),
+        at_boundary=sum(one.at_boundary for one in done),
+        n_refits=n_refits,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Refit:
+    coefficients: Floats
+    standard_errors: Floats
+    random_covariance: Floats
+    residual_variance: float
+    converged: bool
+    at_boundary: bool
+    failed: bool = False
+
+
+def _refit(fit: Fit, weights: Floats) -> _Refit:
+    sums = fit.sums.weighted(weights)
+    p, q = sums.p, sums.q
+    values = np.linalg.eigvalsh(sums.total[:p, :p])
+    if values[0] <= SMALLEST_EIGENVALUE * values[-1]:
+        nothing = np.full(p, np.nan)
+        return _Refit(nothing, nothing, np.full((q, q), np.nan), float("nan"), False, False, failed=True)
+    diagonal = fit.basis.formula.diagonal
+    found = maximise(sums, fit.relative_factor, reml=fit.reml, diagonal=diagonal, settled=_SETTLED)
+    best = found.at.profile
+    to_fixed = np.linalg.inv(fit.scaling.fixed)
+    factor = np.linalg.inv(fit.scaling.random) @ found.L
+    covariance = best.residual_variance * to_fixed @ best.covariance_over_variance @ to_fixed.T
+    return _Refit(
+        fit.scaling.offset + to_fixed @ best.coefficients,
+        np.sqrt(np.diagonal(covariance)),
+        best.residual_variance * factor @ factor.T,
+        best.residual_variance,
+        found.settled,
+        bool(np.linalg.svd(found.L, compute_uv=False)[-1] < _SINGULAR),
+    )
+
+
+def bootstrap_intervals(fit: Fit, refits: Bootstrap, *, kind: str = "studentized", level: float = 0.95) -> Any:
+    """Turn refits into intervals of the fixed effects.
+
+    Parameters
+    ----------
+    fit, refits
+        The fit and its :func:`bootstrap`.
+    kind
+        ``percentile``: quantiles of the refitted estimates. ``studentized`` (bootstrap-t): quantiles of their
+        distance from the estimate in their own standard errors, turned round the estimate.
+    level
+        Between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        ``term``, ``estimate``, ``low``, ``high``, ``n_refits`` (those that did not fail), of the kind of the fit's
+        tables. Null where fewer than 2 refits are left.
+
+    Source
+    ------
+    Davison and Hinkley 1997, Bootstrap Methods, sections 5.2 and 5.3, doi:10.1017/CBO9780511802843.
+    """
+    if kind not in KINDS or not 0 < level < 1:
+        raise UsageError(
+            f"Bootstrap intervals of kind {kind!r} and level {level} cannot be made.",
+            expected=f"The kind is one of {', '.join(KINDS)}; the level lies between 0 and 1.",
+        )
+    kept = np.isfinite(refits.coefficients).all(axis=1)
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    estimates, errors = fit.coefficients, np.sqrt(np.diagonal(fit.fixed_covariance))
+    if kept.sum() < 2:
+        low = high = [None] * len(estimates)
+    elif kind == "percentile":
+        low, high = np.quantile(refits.coefficients[kept], ends, axis=0)
+    else:
+        distance = (refits.coefficients[kept] - estimates) / refits.standard_errors[kept]
+        upper, lower = np.quantile(distance, ends, axis=0)
+        low, high = estimates - lower * errors, estimates - upper * errors
+    table = {"term": fit.fixed_names, "estimate": estimates, "low": low, "high": high, "n_refits": int(kept.sum())}
+    return kind_of(fit.fixed)(pl.DataFrame(table, schema_overrides={"low": pl.Float64, "high": pl.Float64}))
 
 
 def draw_weights(n_participants: int, n_refits: int, seed: int) -> NDArray[np.int64]:
@@ -44,7 +224,9 @@ def draw_weights(n_participants: int, n_refits: int, seed: int) -> NDArray[np.in
     return np.stack([np.bincount(row, minlength=n_participants) for row in drawn]) if n_refits else drawn
 
 
-def gls_bootstrap(fit: Fit, weights: NDArray[Any], *, participant_ids: Sequence[Any] | None = None) -> Floats:
+def gls_bootstrap(
+    fit: Fit, weights: NDArray[Any], *, participant_ids: Sequence[Any] | pl.Series | None = None
+) -> Floats:
     """Refit the fixed effects with participants weighted, holding the variance parameters of ``fit``.
 
     Each refit is generalised least squares on the resampled participants: one solve of p equations.
@@ -80,16 +262,20 @@ def gls_bootstrap(fit: Fit, weights: NDArray[Any], *, participant_ids: Sequence[
     return back
 
 
-def _columns_of(fit: Fit, weights: NDArray[Any], participant_ids: Sequence[Any] | None) -> list[int]:
-    ids = fit.participant_ids if participant_ids is None else participant_ids
-    position = {identifier: k for k, identifier in enumerate(ids)}
-    absent = sum(identifier not in position for identifier in fit.participant_ids)
-    if weights.ndim != 2 or weights.shape[1] != len(position) or absent:
+def _columns_of(
+    fit: Fit, weights: NDArray[Any], participant_ids: Sequence[Any] | pl.Series | None
+) -> NDArray[np.int64]:
+    ids = (
+        fit.participant_ids if participant_ids is None else pl.Series(participant_ids, dtype=fit.participant_ids.dtype)
+    )
+    places = pl.DataFrame({"id": ids}).with_row_index("place")
+    asked = pl.DataFrame({"id": fit.participant_ids}).join(places, on="id", how="left", maintain_order="left")["place"]
+    if weights.ndim != 2 or weights.shape[1] != len(ids) or asked.null_count():
         raise UsageError(
-            f"The weights have the shape {weights.shape}, for {len(position)} participants.",
-            expected=f"One column for each; {absent} participants of the fit have none.",
+            f"The weights have the shape {weights.shape}, for {len(ids)} participants.",
+            expected=f"One column for each; {asked.null_count()} participants of the fit have none.",
         )
-    return [position[identifier] for identifier in fit.participant_ids]
+    return asked.to_numpy().astype(np.int64)
 
 
 def _solve_each(A: Floats, b: Floats) -> Floats:

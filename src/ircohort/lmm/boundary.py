@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ircohort.lmm.likelihood import profile
-from ircohort.lmm.reference import lower_factor
+from ircohort.lmm.search import lower_factor
 from ircohort.lmm.sums import ParticipantSums
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,9 @@ from formulaic.errors import FormulaicError
 from numpy.typing import NDArray
 
 from ircohort.errors import ColumnError, FormulaError, ModelError
-from ircohort.frames import to_pandas, to_polars
+from ircohort.frames import to_polars
 from ircohort.lmm.formula import TRANSFORMS, ModelFormula, parse_formula
+from ircohort.lmm.sums import well_conditioned
 
 Floats = NDArray[np.float64]
 
@@ -31,31 +32,56 @@ class Basis:
     """
 
     formula: ModelFormula
+    response_spec: Any
     fixed_spec: Any
     random_spec: Any
     levels: Mapping[str, frozenset[str]]
 
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        """The columns of the fixed part."""
+        return tuple(self.fixed_spec.column_names)
+
+    @property
+    def random_names(self) -> tuple[str, ...]:
+        """The columns of the random part."""
+        return tuple(self.random_spec.column_names)
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The arrays of a model: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), rows sorted by participant.
+    """The arrays of a model: ``y`` (N,), ``X`` (N, p), ``Z`` (N, q), of the complete ``rows``, sorted by participant.
 
-    ``starts`` (n,) is the first row of each of the n participants of ``participant_ids``.
+    ``starts`` (n,) is the first row of each of the n participants of ``participant_ids``; ``weights`` (n,) of the
+    participants, or None.
     """
 
     y: Floats
     X: Floats
     Z: Floats
-    fixed_names: tuple[str, ...]
-    random_names: tuple[str, ...]
-    participant_ids: tuple[Any, ...]
+    rows: pl.DataFrame
+    participant_ids: pl.Series
     starts: NDArray[np.int64]
     basis: Basis
     dropped: Mapping[str, Mapping[str, int]]
+    weights: Floats | None = None
 
 
-def build_design(formula: ModelFormula, frame: pl.DataFrame) -> Design:
+def build_design(
+    formula: ModelFormula, frame: pl.DataFrame, *, basis: Basis | None = None, weights: str = ""
+) -> Design:
     """Make the arrays of ``formula`` from the complete rows of ``frame``.
+
+    Parameters
+    ----------
+    formula
+        What the arrays are of.
+    frame
+        One row per visit.
+    basis
+        Of another table: its knots, means and levels are used. By default they are those of ``frame``.
+    weights
+        The column that says how often a participant counts; by default each counts once.
 
     Raises
     ------
@@ -64,10 +90,11 @@ def build_design(formula: ModelFormula, frame: pl.DataFrame) -> Design:
     FormulaError
         If formulaic cannot evaluate a term, or the response or the random part is not usable.
     ModelError
-        If no row is complete, or a column or term is infinite.
+        If no row is complete, a column or term is infinite, or the weights vary within a participant.
     """
-    table = _numbers_and_texts(frame, formula.variables, formula.group)
-    complete = table.drop_nulls().sort(formula.group, *formula.variables)
+    named = (*formula.variables, weights) if weights else formula.variables
+    table = _numbers_and_texts(frame, named, formula.group)
+    complete = table.drop_nulls().sort(formula.group, *named)
     dropped = _count_dropped(table, formula.group)
     if complete.is_empty():
         gaps = ", ".join(name for name in dropped if name != "any") or "none: the table has no rows"
@@ -76,31 +103,54 @@ def build_design(formula: ModelFormula, frame: pl.DataFrame) -> Design:
             expected=f"Variables with gaps: {gaps}.",
             next_step="Leave a variable out of the formula, or fill it.",
         )
-    response, _ = _evaluate(f"{formula.response} - 1", complete)
+    if basis is None:
+        y, X, Z, basis = _evaluate_all(formula, complete)
+    else:
+        _require_seen(basis, complete, formula.variables)
+        specs = (basis.response_spec, basis.fixed_spec, basis.random_spec)
+        y, X, Z = (_evaluate(spec, complete)[0] for spec in specs)
+    groups = complete[formula.group]
+    starts = np.flatnonzero(np.r_[True, (groups != groups.shift(1)).to_numpy()[1:]])
+    return Design(
+        y=y[:, 0],
+        X=X,
+        Z=Z,
+        rows=complete,
+        participant_ids=groups.gather(starts),
+        starts=starts,
+        basis=basis,
+        dropped=dropped,
+        weights=_weights(complete, formula.group, weights, starts) if weights else None,
+    )
+
+
+def _evaluate_all(formula: ModelFormula, complete: pl.DataFrame) -> tuple[Floats, Floats, Floats, Basis]:
+    y, response_spec = _evaluate(f"{formula.response} - 1", complete)
     X, fixed_spec = _evaluate(formula.fixed, complete)
     Z, random_spec = _evaluate(formula.random, complete)
-    if response.shape[1] != 1:
+    if y.shape[1] != 1:
         raise FormulaError(f"The response {formula.response} is not one numeric column.")
     if Z.shape[1] == 0 or X.shape[1] == 0:
         raise FormulaError("The fixed and the random part of the formula need at least one column each, such as 1.")
-    groups = complete[formula.group]
-    starts = np.flatnonzero(np.r_[True, (groups != groups.shift(1)).to_numpy()[1:]])
     levels = {
         name: frozenset(complete[name].unique().to_list())
         for name in formula.variables
         if complete.schema[name] == pl.String
     }
-    return Design(
-        y=response[:, 0],
-        X=X,
-        Z=Z,
-        fixed_names=tuple(fixed_spec.column_names),
-        random_names=tuple(random_spec.column_names),
-        participant_ids=tuple(groups.gather(starts).to_list()),
-        starts=starts,
-        basis=Basis(formula, fixed_spec, random_spec, levels),
-        dropped=dropped,
-    )
+    return y, X, Z, Basis(formula, response_spec, fixed_spec, random_spec, levels)
+
+
+def _weights(complete: pl.DataFrame, group: str, name: str, starts: NDArray[np.int64]) -> Floats:
+    if complete.schema[name] == pl.String:
+        raise ColumnError(f"The weights {name} are text.", expected="Numbers, one for each participant.")
+    varying = complete.group_by(group).agg(pl.col(name).n_unique() > 1)[name].sum()
+    if varying:
+        raise ModelError(
+            f"The weight {name} varies within {varying} participants.",
+            expected="Weights are those of participants: the same at each of their visits.",
+        )
+    weights: Floats = complete[name].gather(starts).to_numpy()
+    return weights
 
 
 def collinear_columns(formula: str, frame: Any) -> tuple[str, ...]:
@@ -114,11 +164,13 @@ def collinear_columns(formula: str, frame: Any) -> tuple[str, ...]:
     ('months',)
     """
     design = build_design(parse_formula(formula), to_polars(frame))
-    return dependent_columns(design.X, design.fixed_names)
+    return dependent_columns(design.X, design.basis.fixed_names)
 
 
 def dependent_columns(X: Floats, names: tuple[str, ...]) -> tuple[str, ...]:
     """Name the columns of ``X`` (N, p) that are combinations of the columns before them."""
+    if well_conditioned(X):
+        return ()
     length = np.linalg.norm(X, axis=0)
     kept: Floats = np.empty((len(X), 0))
     found = []
@@ -186,16 +238,15 @@ def _evaluate(terms: str | Any, table: pl.DataFrame) -> tuple[Floats, Any]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            matrix = source.get_model_matrix(to_pandas(table), context=dict(TRANSFORMS))
+            matrix = source.get_model_matrix(table, context=dict(TRANSFORMS), output="numpy", na_action="ignore")
         except (FormulaicError, ValueError, TypeError, SyntaxError, IndexError) as error:
             reason = str(error).splitlines()[0] if isinstance(terms, str) else type(error).__name__
             raise FormulaError(
                 f"The term {terms if isinstance(terms, str) else source.formula} cannot be evaluated.", expected=reason
             ) from error
-    array = np.ascontiguousarray(matrix.to_numpy(dtype=float))
-    wrong = ~np.isfinite(array).all(axis=0)
-    if wrong.any():
-        name = matrix.columns[int(np.argmax(wrong))]
+    array = np.ascontiguousarray(matrix, dtype=float)
+    if not np.isfinite(array).all():
+        name = matrix.model_spec.column_names[int(np.argmax(~np.isfinite(array).all(axis=0)))]
         raise ModelError(
             f"{name} is not a finite number in {int((~np.isfinite(array)).any(axis=1).sum())} visits.",
             expected="A logarithm needs values above zero, a square root values from zero.",
@@ -213,6 +264,15 @@ def rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
     if not names:
         return np.ones((given.height, width))
     table = _numbers_and_texts(given, names)
+    _require_seen(basis, table, names)
+    complete = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
+    rows = np.full((given.height, width), np.nan)
+    if len(complete):
+        rows[complete] = _evaluate(spec, table[complete.tolist()])[0]
+    return rows
+
+
+def _require_seen(basis: Basis, table: pl.DataFrame, names: tuple[str, ...]) -> None:
     for name in names:
         unseen = name in basis.levels and set(table[name].drop_nulls().unique().to_list()) - basis.levels[name]
         if unseen:
@@ -220,8 +280,3 @@ def rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
                 f"Column {name} holds a level that the fit has not seen.",
                 expected=f"It has seen: {', '.join(sorted(basis.levels[name]))}.",
             )
-    complete = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
-    rows = np.full((given.height, width), np.nan)
-    if len(complete):
-        rows[complete] = _evaluate(spec, table[complete.tolist()])[0]
-    return rows

@@ -1,49 +1,73 @@
-"""Fit a model: check that it can be, find the optimum, verify it, and write the record."""
+"""Fit a model: check that it can be, find the optimum, say honestly how it went, and write the record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
-from ircohort.errors import ModelError
+from ircohort.errors import ModelError, UsageError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.boundary import describe_boundary
-from ircohort.lmm.design import Design, build_design, dependent_columns
+from ircohort.lmm.cohort import CohortSums, plan_of, sums_of
+from ircohort.lmm.design import Design, build_design
 from ircohort.lmm.formula import parse_formula
-from ircohort.lmm.likelihood import Profile, conditional_modes, polish, profile, rank_starts
+from ircohort.lmm.likelihood import Profile, conditional_modes, profile
 from ircohort.lmm.record import Fit
-from ircohort.lmm.reference import OPTIMISERS, OPTIMISERS_DIAGONAL, climb_rung
-from ircohort.lmm.sums import ParticipantSums, Scaled, participant_sums, scale_design
+from ircohort.lmm.reference import climb_ladder
+from ircohort.lmm.search import maximise
+from ircohort.lmm.sums import ParticipantSums
+from ircohort.lmm.tables import fixed_table, random_table
 
 Floats = NDArray[np.float64]
 
-AGREEMENT = 1e-4
-"""Largest difference in log-likelihood between two optimisers at a converged fit."""
+ENGINES = ("ircohort", "statsmodels")
 
 _PERFECT = 1e-12
+_ROUNDING = 1e-24
+_CHUNK = 1000
 
 
-def fit(formula: str, frame: Any, *, reml: bool = True) -> Fit:
-    """Fit a linear mixed model with one grouping column by statsmodels, and check the result independently.
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What an engine came to: L (q, q), and what it says of itself."""
 
-    Rows with a missing value are dropped and counted. The columns are scaled for the optimiser and the estimates
-    scaled back. Each optimiser of :data:`ircohort.lmm.reference.OPTIMISERS` is tried in turn until one of them, its
-    last steps finished on an independently computed likelihood, meets what a second optimiser found; the better of
-    the two is reported.
+    L: Floats
+    converged: bool
+    evaluations: int | None
+    messages: tuple[str, ...]
+
+
+def fit(
+    formula: str, frame: Any, *, reml: bool = True, weights: str = "", weights_kind: str = "", engine: str = "ircohort"
+) -> Fit:
+    """Fit a linear mixed model with one grouping column.
+
+    Rows with a missing value are dropped and counted. The likelihood is computed from sums over each participant's
+    visits, and climbed with its exact slope and expected information until a further step promises nothing.
 
     Parameters
     ----------
     formula
-        As in lme4: ``log(homa_ir) ~ years * progressor + age + (1 + years | participant_id)``.
+        As in lme4: ``log(homa_ir) ~ years * progressor + age + (1 + years | participant_id)``; one to nine random
+        effects, ``||`` for random effects without correlation.
     frame
         pandas or polars, one row per visit.
     reml
         Restricted maximum likelihood (else full).
+    weights
+        A column that says how often a participant counts, the same at all visits of the participant.
+    weights_kind
+        ``frequency``: so many participants are exactly alike; the fit is that of the replicated rows. ``sampling``:
+        a participant stands for so many of a population; the pseudo-likelihood is maximised with weights of mean one,
+        the covariance of the fixed effects is the cluster-robust CR1, and there is no log-likelihood to compare.
+    engine
+        ``ircohort``, or ``statsmodels`` as a reference: its optimisers in turn, each held against a second search,
+        which has to meet it.
 
     Returns
     -------
@@ -62,7 +86,8 @@ def fit(formula: str, frame: Any, *, reml: bool = True) -> Fit:
 
     Source
     ------
-    Laird and Ware 1982, Biometrics 38:963, doi:10.2307/2529876.
+    Laird and Ware 1982, Biometrics 38:963, doi:10.2307/2529876. Pseudo-likelihood with sampling weights:
+    Rabe-Hesketh and Skrondal 2006, J R Stat Soc A 169:805, doi:10.1111/j.1467-985X.2006.00426.x.
 
     Examples
     --------
@@ -72,183 +97,174 @@ def fit(formula: str, frame: Any, *, reml: bool = True) -> Fit:
     >>> result.converged, result.at_boundary, result.participants, result.visits
     (True, False, 3, 9)
     """
-    parsed = parse_formula(formula)
-    design = build_design(parsed, to_polars(frame))
+    if engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}.", expected=f"Engines: {', '.join(ENGINES)}.")
+    design = build_design(parse_formula(formula), to_polars(frame), weights=weights)
     _check_design(design)
-    scaled = scale_design(design.y, design.X, design.Z, diagonal=parsed.diagonal)
-    sums = participant_sums(scaled.y, scaled.X, scaled.Z, design.starts)
-    _check_identified(design, sums)
-    search = _search(scaled, sums, design.starts, reml=reml, diagonal=parsed.diagonal)
-    best = profile(sums, search.L, reml=reml)
-    if best.residual_variance <= _PERFECT * float(np.var(design.y)):
+    cohort = sums_of(design, plan_of(design, weights, weights_kind))
+    if engine == "statsmodels" and weights:
+        raise UsageError("statsmodels' mixed model has no weights.", next_step='Use engine="ircohort".')
+    find = _climb if engine == "ircohort" else _reference(design)
+    return _fitted(cohort, find, reml=reml, engine=engine, kind=kind_of(frame))
+
+
+def fit_sums(cohort: CohortSums, *, reml: bool = True) -> Fit:
+    """Fit from sums that were made in pieces and added; equal to the fit of all rows, to rounding.
+
+    Parameters
+    ----------
+    cohort
+        From :func:`ircohort.lmm.sum_up`.
+    reml
+        Restricted maximum likelihood (else full).
+
+    Returns
+    -------
+    Fit
+        With polars tables; without ``rows``, so that residuals of visits cannot be had from it.
+
+    Raises
+    ------
+    ModelError
+        As :func:`fit`.
+    """
+    return _fitted(cohort, _climb, reml=reml, engine="ircohort", kind=lambda table: table)
+
+
+Find = Callable[[ParticipantSums, bool, bool], _Found]
+
+
+def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Callable[[pl.DataFrame], Any]) -> Fit:
+    formula, sums = cohort.plan.basis.formula, cohort.sums
+    if cohort.plan.weights_kind == "sampling" and sums.weights is not None:
+        sums = sums.weighted(sums.weights / sums.weights.mean())
+    _check_identified(cohort)
+    found = find(sums, reml, formula.diagonal)
+    best = profile(sums, found.L, reml=reml)
+    if _explains_all(cohort, best.residual_variance):
         raise ModelError(
-            f"The model explains {parsed.response} exactly; no variation is left to judge it by.",
+            f"The model explains {formula.response} exactly; no variation is left to judge it by.",
             next_step="Look for a column that is computed from the response.",
         )
-    return _record(design, scaled, sums, search, best, reml=reml, kind=kind_of(frame))
+    record = _record(cohort, sums, found, best, reml=reml, engine=engine)
+    if cohort.plan.weights_kind == "sampling":
+        from ircohort.lmm.robust import robust_covariance
+
+        covariance = robust_covariance(record)
+        record = replace(
+            record,
+            fixed=fixed_table(record.fixed_names, record.coefficients, covariance),
+            fixed_covariance=covariance,
+            log_likelihood=float("nan"),
+        )
+    return replace(record, fixed=kind(record.fixed), random=kind(record.random), people=kind(record.people))
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    L: Floats
-    converged: bool
-    messages: tuple[str, ...]
+def _climb(sums: ParticipantSums, reml: bool, diagonal: bool) -> _Found:
+    optimum = maximise(sums, np.eye(sums.q), reml=reml, diagonal=diagonal)
+    return _Found(optimum.L, optimum.settled, optimum.evaluations, ())
 
 
-def _search(scaled: Scaled, sums: ParticipantSums, starts: NDArray[np.int64], *, reml: bool, diagonal: bool) -> _Search:
-    messages: list[str] = []
+def _reference(design: Design) -> Find:
+    def find(sums: ParticipantSums, reml: bool, diagonal: bool) -> _Found:
+        L, converged, messages = climb_ladder(design, sums, reml=reml, diagonal=diagonal)
+        return _Found(L, converged, None, messages)
 
-    def height(L: Floats) -> float:
-        return profile(sums, L, reml=reml).log_likelihood
-
-    def route(L: Floats) -> Floats:
-        return polish(sums, L, reml=reml, diagonal=diagonal)
-
-    # The second opinion comes first, because it is quick: another optimiser, another way to compute the likelihood.
-    found = [route(start) for start in rank_starts(sums, reml=reml)[:1]]
-    # The engine starts elsewhere, so that it has to find its own way to the same place.
-    start = np.eye(scaled.Z.shape[1])
-    for optimiser in OPTIMISERS_DIAGONAL if diagonal else OPTIMISERS:
-        rung = climb_rung(scaled, starts, optimiser, start, reml=reml, diagonal=diagonal)
-        messages.extend(rung.messages)
-        if rung.L is None:
-            continue
-        found.append(route(rung.L))
-        start = max(found, key=height)
-        short = height(start) - height(rung.L)
-        if short > AGREEMENT:
-            messages.append(f"{optimiser}: stopped {short:.3g} below the log-likelihood of the optimum")
-        if _agree([height(L) for L in found]):
-            return _Search(start, True, tuple(messages))
-    messages.append("The optimisers disagreed, and further starts were tried")
-    found.extend(route(L) for L in rank_starts(sums, reml=reml)[1:])
-    return _Search(max(found, key=height), _agree([height(L) for L in found]), tuple(messages))
-
-
-def _agree(heights: list[float]) -> bool:
-    """Tell whether two routes came to the highest point."""
-    return len(heights) > 1 and max(heights) - sorted(heights)[-2] <= AGREEMENT
+    return find
 
 
 def _check_design(design: Design) -> None:
-    text = design.basis.formula.text
-    if len(design.participant_ids) < 2:
-        raise ModelError(
-            "The model has one participant.",
-            expected="Differences between people need at least two.",
-            next_step="Check the grouping column of the formula, or the filter before it.",
-        )
     if np.ptp(design.y) == 0:
         raise ModelError(f"The response {design.basis.formula.response} has the same value at every visit.")
-    for part, X, names in (("fixed", design.X, design.fixed_names), ("random", design.Z, design.random_names)):
-        dependent = dependent_columns(X, names)
-        if dependent:
-            raise ModelError(
-                f"In the {part} part, {', '.join(dependent)} cannot be told apart from the other terms.",
-                expected=f"It is constant, or a combination of the terms before it, over the {len(design.y)} visits.",
-                next_step=f"Leave it out of the formula: {text}",
-            )
-    if len(design.y) <= design.X.shape[1]:
+    if len(design.participant_ids) < 2:
+        raise _one_participant()
+
+
+def _one_participant() -> ModelError:
+    return ModelError(
+        "The model has one participant.",
+        expected="Differences between people need at least two.",
+        next_step="Check the grouping column of the formula, or the filter before it.",
+    )
+
+
+def _check_identified(cohort: CohortSums) -> None:
+    """Ask for more visits than effects: over all, and within participants than their random effects can follow."""
+    sums, names = cohort.sums, cohort.plan.basis.random_names
+    n_visits = int(sums.visits.sum())
+    if len(sums.visits) < 2:
+        raise _one_participant()
+    if n_visits <= sums.p:
         raise ModelError(
-            f"The model has {design.X.shape[1]} fixed effects and {len(design.y)} visits.",
+            f"The model has {sums.p} fixed effects and {n_visits} visits.",
             expected="There must be more visits than fixed effects.",
         )
-
-
-def _check_identified(design: Design, sums: ParticipantSums) -> None:
-    """Ask for at least one visit more than the random effects of all participants together can follow."""
-    ranks = np.linalg.matrix_rank(sums.ZZ, hermitian=True, tol=1e-10)
-    if int((sums.visits - ranks).sum()) < 1:
-        effects = ", ".join(design.random_names)
+    if n_visits <= sums.q * len(sums.visits) and n_visits <= int(_ranks(sums.ZZ).sum()):
         raise ModelError(
-            f"No participant has more visits than the random part ({effects}) has effects.",
+            f"No participant has more visits than the random part ({', '.join(names)}) has effects.",
             expected="Measurement variation cannot be told apart from differences between people.",
             next_step="Use fewer random effects, such as (1 | participant_id), or people with more visits.",
         )
-    if int(ranks.max()) < len(design.random_names):
+    chunks = (sums.ZZ[first : first + _CHUNK] for first in range(0, len(sums.visits), _CHUNK))
+    if not any(int(_ranks(chunk).max()) == sums.q for chunk in chunks):
         raise ModelError(
-            f"Within no participant do the terms of the random part ({', '.join(design.random_names)}) vary.",
+            f"Within no participant do the terms of the random part ({', '.join(names)}) vary.",
             next_step="Use (1 | participant_id), or people with visits at different times.",
         )
 
 
-def _record(
-    design: Design,
-    scaled: Scaled,
-    sums: ParticipantSums,
-    search: _Search,
-    best: Profile,
-    *,
-    reml: bool,
-    kind: Any,
-) -> Fit:
-    to_fixed, to_random = np.linalg.inv(scaled.scaling.fixed), np.linalg.inv(scaled.scaling.random)
-    coefficients = scaled.scaling.offset + to_fixed @ best.coefficients
+def _ranks(ZZ: Floats) -> NDArray[np.int64]:
+    return np.asarray(np.linalg.matrix_rank(ZZ, hermitian=True, tol=1e-10))
+
+
+def _explains_all(cohort: CohortSums, residual_variance: float) -> bool:
+    """Tell whether what is left is rounding: of the response beside its fixed part, or of the response itself."""
+    total = cohort.sums.total
+    left = float(total[-1, -1])
+    fixed = cohort.plan.scaling.fixed @ cohort.plan.scaling.offset
+    whole = left + float(2 * fixed @ total[:-1, -1] + fixed @ total[:-1, :-1] @ fixed)
+    return left <= _ROUNDING * whole or residual_variance <= _PERFECT * left / cohort.sums.observations
+
+
+def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Profile, *, reml: bool, engine: str) -> Fit:
+    basis, scaling = cohort.plan.basis, cohort.plan.scaling
+    to_fixed, to_random = np.linalg.inv(scaling.fixed), np.linalg.inv(scaling.random)
+    coefficients = scaling.offset + to_fixed @ best.coefficients
     fixed_covariance = best.residual_variance * to_fixed @ best.covariance_over_variance @ to_fixed.T
-    G = best.residual_variance * (to_random @ search.L) @ (to_random @ search.L).T
-    modes = conditional_modes(sums, search.L, best.coefficients) @ to_random.T
+    factor = to_random @ found.L
+    G = best.residual_variance * factor @ factor.T
+    modes = conditional_modes(sums, found.L, best.coefficients) @ to_random.T
     # The restricted likelihood counts the volume of X, which the scaling changed.
-    shift = float(np.log(np.abs(np.diagonal(scaled.scaling.fixed))).sum()) if reml else 0.0
-    direction = describe_boundary(sums, scaled.scaling.random, search.L, design.random_names, reml=reml)
-    group = design.basis.formula.group
+    shift = float(np.log(np.abs(np.diagonal(scaling.fixed))).sum()) if reml else 0.0
+    direction = describe_boundary(sums, scaling.random, found.L, basis.random_names, reml=reml)
+    people = {basis.formula.group: cohort.participant_ids, **dict(zip(basis.random_names, modes.T, strict=True))}
     return Fit(
-        formula=design.basis.formula.text,
-        fixed=kind(_fixed_table(design.fixed_names, coefficients, fixed_covariance)),
-        random=kind(_random_table(design.random_names, G, best.residual_variance, design.basis.formula.diagonal)),
-        people=kind(
-            pl.DataFrame({group: design.participant_ids, **dict(zip(design.random_names, modes.T, strict=True))})
-        ),
+        formula=basis.formula.text,
+        fixed=fixed_table(basis.fixed_names, coefficients, fixed_covariance),
+        random=random_table(basis.random_names, G, best.residual_variance, diagonal=basis.formula.diagonal),
+        people=pl.DataFrame(people),
         log_likelihood=best.log_likelihood - shift,
-        converged=search.converged,
+        converged=found.converged,
         at_boundary=bool(direction),
         boundary_direction=direction,
-        evaluations=None,
-        messages=search.messages,
-        participants=len(design.participant_ids),
-        visits=len(design.y),
-        dropped=design.dropped,
+        evaluations=found.evaluations,
+        messages=found.messages,
+        participants=len(sums.visits),
+        visits=int(sums.visits.sum()),
+        dropped=cohort.dropped,
         reml=reml,
-        engine="statsmodels",
+        engine=engine,
+        weights_kind=cohort.plan.weights_kind,
         coefficients=coefficients,
         fixed_covariance=fixed_covariance,
         random_covariance=G,
         residual_variance=best.residual_variance,
-        fixed_names=design.fixed_names,
-        random_names=design.random_names,
-        participant_ids=design.participant_ids,
-        basis=design.basis,
+        fixed_names=basis.fixed_names,
+        random_names=basis.random_names,
+        participant_ids=cohort.participant_ids,
+        basis=basis,
         sums=sums,
-        scaling=scaled.scaling,
-        relative_factor=search.L,
+        scaling=scaling,
+        relative_factor=found.L,
+        rows=cohort.rows,
     )
-
-
-def _fixed_table(names: tuple[str, ...], coefficients: Floats, covariance: Floats) -> pl.DataFrame:
-    errors = np.sqrt(np.diagonal(covariance))
-    z = coefficients / errors
-    half = float(ndtri(0.975)) * errors
-    return pl.DataFrame(
-        {
-            "term": names,
-            "estimate": coefficients,
-            "standard_error": errors,
-            "low": coefficients - half,
-            "high": coefficients + half,
-            "z": z,
-            "p_value": 2 * ndtr(-np.abs(z)),
-        }
-    )
-
-
-def _random_table(names: tuple[str, ...], G: Floats, residual_variance: float, diagonal: bool) -> pl.DataFrame:
-    sds = np.sqrt(np.diagonal(G))
-    rows: list[dict[str, Any]] = []
-    for j, name in enumerate(names):
-        rows.append({"effect": name, "sd": sds[j], "covariance": G[j, j]})
-        for k in range(0 if diagonal else j):
-            product = sds[j] * sds[k]
-            correlation = float(np.clip(G[j, k] / product, -1, 1)) if product > 0 else None
-            rows.append({"effect": names[k], "effect_2": name, "covariance": G[j, k], "correlation": correlation})
-    rows.append({"effect": "Residual", "sd": np.sqrt(residual_variance), "covariance": residual_variance})
-    schema = {"effect": pl.String, "effect_2": pl.String, "sd": pl.Float64, "covariance": pl.Float64}
-    return pl.DataFrame(rows, schema={**schema, "correlation": pl.Float64})

@@ -1,30 +1,22 @@
-"""The profiled likelihood of a linear mixed model on per-participant sums, and its optimum near a start.
+"""The profiled likelihood of a linear mixed model on per-participant sums, with its slope and information.
 
 With G = s2 L L', the marginal covariance of a participant is s2 (I + Z L L' Z'), and
 (I + Z L L' Z')^-1 = I - Z L M^-1 L' Z' with M = I + L' Z'Z L: only q-by-q matrices are ever factored, and L may
-have zero columns.
+have zero columns. Everything that depends on a participant is gone through once, and leaves totals that add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from ircohort.lmm.sums import ParticipantSums
+from ircohort.lmm.sums import Block, ParticipantSums
+from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
-
-_NUDGES = (0.01, 0.1, 0.5)
-_NEAR_ZERO = 1e-2
-_RESTARTS = 5
-_SETTLED = 1e-7
-_START_SIZES = (1.0, 0.3, 0.1, 0.03)
-_NEWTON_STEPS, _SHIFT, _LARGEST_STEP = 4, 1e-4, 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +30,51 @@ class Profile:
 
 
 @dataclass(frozen=True, eq=False)
+class Slope:
+    """How the profiled log-likelihood changes with L, beside its value.
+
+    ``by_product`` (q, q), symmetric, is its derivative by L L'; that by L is twice it times L. ``QQ`` (q, q, q, q) is
+    the sum over participants of the products of the elements of Q = Z'V^-1Z (V over s2), and ``Q`` (q, q) the sum of
+    Q: together they are the expected information about L L'. ``freedom`` is n - p or n.
+    """
+
+    profile: Profile
+    by_product: Floats
+    QQ: Floats
+    Q: Floats
+    freedom: float
+
+
+@dataclass(frozen=True, eq=False)
 class GlsTerms:
     """Per-participant X'V^-1X (n, p, p) and X'V^-1y (n, p), with V over s2."""
 
     XVX: Floats
     XVy: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Totals:
+    """What the participants of a block add to the likelihood; with U = [X y], K = C^-1 L'Z'U and M = C C'.
+
+    ``KK`` (p+1, p+1); ``log_determinant``; and for the slope ``HH`` (q, p+1, q, p+1), the products of Z'V^-1U with
+    itself; ``QQ`` and ``Q`` as in :class:`Slope`.
+    """
+
+    KK: Floats
+    log_determinant: float
+    HH: Floats
+    QQ: Floats
+    Q: Floats
+
+    def __add__(self, other: _Totals) -> _Totals:
+        return _Totals(
+            self.KK + other.KK,
+            self.log_determinant + other.log_determinant,
+            self.HH + other.HH,
+            self.QQ + other.QQ,
+            self.Q + other.Q,
+        )
 
 
 def profile(sums: ParticipantSums, L: Floats, *, reml: bool) -> Profile:
@@ -52,129 +84,147 @@ def profile(sums: ParticipantSums, L: Floats, *, reml: bool) -> Profile:
     ------
     Bates 2015, J Stat Softw 67(1), doi:10.18637/jss.v067.i01, equations 34 and 42.
     """
-    p = sums.XX.shape[1]
-    n = int(sums.visits.sum())
-    C = np.linalg.cholesky(np.eye(L.shape[1]) + L.T @ sums.ZZ @ L)
-    K = np.linalg.solve(C, L.T @ np.concatenate([sums.ZX, sums.Zy[:, :, None]], axis=2))
-    flat = K.reshape(-1, p + 1)
-    cross = flat.T @ flat
-    A = sums.XX.sum(axis=0) - cross[:p, :p]
-    b = sums.Xy.sum(axis=0) - cross[:p, p]
-    coefficients = np.linalg.solve(A, b)
-    squares = max(float(sums.yy.sum() - cross[p, p] - b @ coefficients), np.finfo(float).tiny)
-    freedom = n - p if reml else n
-    log_determinant = 2.0 * float(np.log(np.diagonal(C, axis1=1, axis2=2)).sum())
+    return _profile(sums, _totals(sums, L, slopes=False), reml)
+
+
+def profile_with_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Slope:
+    """Evaluate the profiled log-likelihood at ``L`` (q, q), its derivative, and the expected information.
+
+    d log|V| = tr(Z'V^-1Z d(L L')), and d(c'V^-1c) = -c'V^-1Z d(L L') Z'V^-1c for any c.
+    """
+    totals = _totals(sums, L, slopes=True)
+    found = _profile(sums, totals, reml)
+    freedom = sums.observations - (sums.p if reml else 0)
+    weight = np.zeros((sums.p + 1, sums.p + 1))
     if reml:
-        log_determinant += float(np.linalg.slogdet(A)[1])
-    variance = squares / freedom
-    log_likelihood = -0.5 * (freedom * (np.log(2 * np.pi * variance) + 1) + log_determinant)
-    return Profile(float(log_likelihood), coefficients, np.linalg.inv(A), variance)
+        weight[:-1, :-1] = found.covariance_over_variance
+    residual = np.append(-found.coefficients, 1.0)
+    weight += np.outer(residual, residual) / found.residual_variance
+    by_product = 0.5 * (np.einsum("akcl,kl->ac", totals.HH, weight) - totals.Q)
+    return Slope(found, by_product, totals.QQ, totals.Q, freedom)
 
 
 def profile_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Floats:
-    """Give the derivative of the profiled log-likelihood by each element of ``L``, (q, q).
-
-    With W = L M^-1 L' and u = Z'(y - X b): d log|M| = 2 tr(M^-1 L' Z'Z dL), and for any c and d the form
-    c' Z'(I - Z W Z') Z d changes by the product of what P = I - W Z'Z lets through of dL.
-    """
-    found = profile(sums, L, reml=reml)
-    freedom = int(sums.visits.sum()) - (len(found.coefficients) if reml else 0)
-    M = np.eye(L.shape[1]) + L.T @ sums.ZZ @ L
-    inverse = np.linalg.inv(M)
-    passed = np.eye(len(L)) - sums.ZZ @ (L @ inverse @ L.T)
-    residual = (sums.Zy - sums.ZX @ found.coefficients)[:, :, None]
-    by_squares = -2.0 * (passed @ residual @ residual.transpose(0, 2, 1) @ L @ inverse).sum(axis=0)
-    by_determinant = 2.0 * (sums.ZZ @ L @ inverse).sum(axis=0)
-    if reml:
-        spread = sums.ZX @ found.covariance_over_variance @ sums.ZX.transpose(0, 2, 1)
-        by_determinant = by_determinant - 2.0 * (passed @ spread @ L @ inverse).sum(axis=0)
-    squares = found.residual_variance * freedom
-    slope: Floats = -0.5 * (freedom / squares * by_squares + by_determinant)
+    """Give the derivative of the profiled log-likelihood by each element of ``L``, (q, q)."""
+    slope: Floats = 2.0 * profile_with_slope(sums, L, reml=reml).by_product @ L
     return slope
+
+
+def information(at: Slope, L: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """Give the expected information about the elements (``rows``, ``columns``) of ``L``, with s2 profiled out, (k, k).
+
+    Source
+    ------
+    Harville 1977, J Am Stat Assoc 72:320, doi:10.1080/01621459.1977.10480998, section 5.
+    """
+    k, q = len(rows), len(L)
+    changes = np.zeros((k, q, q))  # of L L' with each element
+    changes[np.arange(k), rows] = L[:, columns].T
+    changes = changes + changes.transpose(0, 2, 1)
+    passed = np.einsum("abcd,kbc->kad", at.QQ, changes)
+    traces = np.einsum("ab,kab->k", at.Q, changes)
+    expected: Floats = 0.5 * np.einsum("kad,lda->kl", passed, changes) - 0.5 * np.outer(traces, traces) / at.freedom
+    return expected
+
+
+def _profile(sums: ParticipantSums, totals: _Totals, reml: bool) -> Profile:
+    p = sums.p
+    left: Floats = sums.total - totals.KK
+    A, b = left[:p, :p], left[:p, p]
+    coefficients = np.asarray(np.linalg.solve(A, b), dtype=float)
+    inverse = np.asarray(np.linalg.inv(A), dtype=float)
+    squares = max(float(left[p, p] - b @ coefficients), np.finfo(float).tiny)
+    freedom = sums.observations - (p if reml else 0)
+    log_determinant = totals.log_determinant + (float(np.linalg.slogdet(A)[1]) if reml else 0.0)
+    variance = squares / freedom
+    log_likelihood = -0.5 * (freedom * (np.log(2 * np.pi * variance) + 1) + log_determinant)
+    return Profile(float(log_likelihood), coefficients, inverse, variance)
+
+
+def _totals(sums: ParticipantSums, L: Floats, *, slopes: bool) -> _Totals:
+    n_numbers = sums.cross.size // sums.cross.shape[1]
+    parts = each(lambda block: _totals_of(block, L, slopes), sums.blocks, n_numbers)
+    return reduce(lambda left, right: left + right, parts)
+
+
+def _totals_of(block: Block, L: Floats, slopes: bool) -> _Totals:
+    q, m, n = block.Z.shape
+    C, K = _factored(block.Z, L)
+    weighted = K if block.weights is None else K * block.weights
+    KK = np.matmul(weighted[:, q:], K[:, q:].transpose(0, 2, 1)).sum(axis=0)
+    logs = np.log(np.stack([C[j][j] for j in range(q)]))
+    log_determinant = 2.0 * float(logs.sum() if block.weights is None else (logs @ block.weights).sum())
+    if not slopes:
+        nothing = np.zeros(())
+        return _Totals(KK, log_determinant, nothing, nothing, nothing)
+    H = _passed(block.Z, L, _back(C, K))
+    heavy = H if block.weights is None else H * block.weights
+    HU, heavy_HU = H[:, q:].reshape(-1, n), heavy[:, q:].reshape(-1, n)
+    Q, heavy_Q = H[:, :q].reshape(-1, n), heavy[:, :q].reshape(-1, n)
+    return _Totals(
+        KK,
+        log_determinant,
+        (heavy_HU @ HU.T).reshape(q, m - q, q, m - q),
+        (heavy_Q @ Q.T).reshape(q, q, q, q),
+        heavy_Q.sum(axis=1).reshape(q, q),
+    )
+
+
+def _factored(Z: Floats, L: Floats) -> tuple[list[list[Floats]], Floats]:
+    """Factor M = I + L'Z'Z L = C C' and give C with K = C^-1 L'Z'[Z X y] (q, m, k), participant by participant.
+
+    The loops go over the q effects; the arithmetic goes over all participants at once.
+    """
+    q, m, n = Z.shape
+    K = (L.T @ Z.reshape(q, m * n)).reshape(q, m, n)
+    M = np.matmul(L.T, K[:, :q])
+    C: list[list[Floats]] = []
+    for j in range(q):
+        row: list[Floats] = []
+        for k in range(j):
+            row.append((M[j, k] - sum(row[i] * C[k][i] for i in range(k))) / C[k][k])
+        C.append([*row, np.sqrt(1.0 + M[j, j] - sum(one * one for one in row))])
+        for k in range(j):
+            K[j] -= C[j][k] * K[k]
+        K[j] /= C[j][j]
+    return C, K
+
+
+def _back(C: list[list[Floats]], K: Floats) -> Floats:
+    """Solve C' V = K."""
+    V = K.copy()
+    for j in reversed(range(len(C))):
+        V[j] /= C[j][j]
+        for k in range(j):
+            V[k] -= C[j][k] * V[j]
+    return V
+
+
+def _passed(Z: Floats, L: Floats, V: Floats) -> Floats:
+    """Give Z'V^-1[Z X y] = Z'[Z X y] - Z'Z L V, (q, m, k)."""
+    q, m, n = Z.shape
+    LV = (L @ V.reshape(q, m * n)).reshape(q, m, n)
+    H = Z.copy()
+    for a in range(q):
+        for k in range(q):
+            H[a] -= Z[a, k] * LV[k]
+    return H
 
 
 def gls_terms(sums: ParticipantSums, L: Floats) -> GlsTerms:
     """Give each participant's share of the normal equations at the relative factor ``L``."""
-    C = np.linalg.cholesky(np.eye(L.shape[1]) + L.T @ sums.ZZ @ L)
-    KX = np.linalg.solve(C, L.T @ sums.ZX)
-    Ky = np.linalg.solve(C, L.T @ sums.Zy[:, :, None])
-    XVX = sums.XX - KX.transpose(0, 2, 1) @ KX
-    XVy = sums.Xy - (KX.transpose(0, 2, 1) @ Ky)[:, :, 0]
-    return GlsTerms(XVX, XVy)
+    q = sums.q
+    parts = [_factored(block.Z, L)[1][:, q:] for block in sums.blocks]
+    K = np.concatenate([part.transpose(2, 0, 1) for part in parts])
+    left = sums.cross[:, q:, q:] - K.transpose(0, 2, 1) @ K
+    return GlsTerms(left[:, :-1, :-1], left[:, :-1, -1])
 
 
 def conditional_modes(sums: ParticipantSums, L: Floats, coefficients: Floats) -> Floats:
     """Give the conditional modes (BLUPs) of the random effects, (n, q), in the basis of the sums."""
-    residual = sums.Zy - sums.ZX @ coefficients
-    M = np.eye(L.shape[1]) + L.T @ sums.ZZ @ L
-    modes: Floats = (L @ np.linalg.solve(M, (L.T @ residual[:, :, None])))[:, :, 0]
-    return modes
-
-
-def rank_starts(sums: ParticipantSums, *, reml: bool) -> list[Floats]:
-    """Give a few multiples of the identity (q, q) as starts for :func:`polish`, the best first."""
-    starts = [size * np.eye(sums.ZZ.shape[1]) for size in _START_SIZES]
-    return sorted(starts, key=lambda L: -profile(sums, L, reml=reml).log_likelihood)
-
-
-def polish(sums: ParticipantSums, L: Floats, *, reml: bool, diagonal: bool) -> Floats:
-    """Climb from ``L`` to the nearest optimum of the profiled likelihood; never comes back with a worse one.
-
-    Where a diagonal entry of L is zero its derivative vanishes, optimum or not, and the signs below it do not matter.
-    Such entries are nudged inwards, with either sign, and the climb goes on from there if that is better.
-    """
-    rows, columns = np.diag_indices(len(L)) if diagonal else np.tril_indices(len(L))
-    bounds = [(0.0, None) if row == column else (None, None) for row, column in zip(rows, columns, strict=True)]
-
-    def factor(theta: Floats) -> Floats:
-        full = np.zeros_like(L)
-        full[rows, columns] = theta
-        return full
-
-    def loss(theta: Floats) -> float:
-        return -profile(sums, factor(theta), reml=reml).log_likelihood
-
-    def slope(theta: Floats) -> Floats:
-        return -profile_slope(sums, factor(theta), reml=reml)[rows, columns]
-
-    def climb(theta: Floats) -> Floats:
-        # Again from where it stopped, with a fresh idea of the curvature: at a bound it tends to stop short.
-        for _ in range(_RESTARTS):
-            before = loss(theta)
-            found = minimize(loss, theta, method="L-BFGS-B", jac=slope, bounds=bounds, options={"ftol": 1e-14})
-            theta = found.x if loss(found.x) <= before else theta
-            if before - loss(theta) < _SETTLED:
-                break
-        return theta
-
-    theta = climb(L[rows, columns])
-    for position in np.flatnonzero((rows == columns) & (theta < _NEAR_ZERO)):
-        below = (columns == columns[position]) & (rows != columns)
-        for nudge, sign in product(_NUDGES, (1.0, -1.0)):
-            moved = np.where(below, sign * theta, theta)
-            moved[position] = nudge
-            if loss(moved) < loss(theta):
-                theta = climb(moved)
-                break
-    return factor(_settle(theta, loss, slope, inside=(rows != columns) | (theta > _NEAR_ZERO)))
-
-
-def _settle(
-    theta: Floats, loss: Callable[[Floats], float], slope: Callable[[Floats], Floats], *, inside: NDArray[np.bool_]
-) -> Floats:
-    """Take Newton steps to the optimum, as far as rounding lets it be known, among the elements that are ``inside``.
-
-    A search by the likelihood alone knows it to the root of rounding only, and stops elsewhere on another processor.
-    """
-    free = np.flatnonzero(inside)
-    shifts = _SHIFT * np.eye(len(theta))[free]
-    for _ in range(_NEWTON_STEPS):
-        curvature = np.array([(slope(theta + shift) - slope(theta - shift))[free] / (2 * _SHIFT) for shift in shifts])
-        if free.size == 0 or np.linalg.eigvalsh(0.5 * (curvature + curvature.T))[0] <= 0:
-            break
-        step = np.zeros_like(theta)
-        step[free] = np.linalg.solve(curvature, slope(theta)[free])
-        if np.abs(step).max() > _LARGEST_STEP or loss(theta - step) > loss(theta) + _SETTLED:
-            break
-        theta = theta - step
-    return theta
+    residual = np.append(-coefficients, 1.0)
+    parts = []
+    for block in sums.blocks:
+        V = _back(*_factored(block.Z, L))
+        parts.append(np.einsum("ab,bmk,m->ka", L, V[:, sums.q :], residual))
+    return np.concatenate(parts)

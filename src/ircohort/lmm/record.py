@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.lmm.design import Basis
@@ -34,10 +35,11 @@ class Fit:
         One row per participant, sorted: the grouping column and the conditional modes (BLUPs) of the effects.
     log_likelihood
         Restricted (``reml``) or full, with all constants, as lme4 reports it. Restricted likelihoods compare only
-        between models with the same fixed columns.
+        between models with the same fixed columns. NaN with sampling weights.
     converged
-        True where two optimisers, from different starts and with the likelihood computed in two ways, met within
-        1e-4 of log-likelihood at the best point found.
+        True where the search ended because a further step promises less than 1e-20 of log-likelihood, and a step off
+        the boundary gains nothing; with ``statsmodels`` where two optimisers, from different starts and with the
+        likelihood computed in two ways, met within 1e-4 of log-likelihood at the best point found.
     at_boundary, boundary_direction
         Whether a variance is estimated as zero or a correlation as one, and which, in words (else empty).
     evaluations
@@ -46,6 +48,8 @@ class Fit:
         What the engine said on the way; nothing is printed or warned.
     participants, visits
         How many entered the fit.
+    weights_kind
+        ``frequency`` or ``sampling``; empty where each participant counts once.
     dropped
         For each variable with gaps, and for ``any``: ``visits`` without it, ``participants`` with such a visit, and
         ``participants_lost``, who have no other.
@@ -53,6 +57,8 @@ class Fit:
         Estimates (p,) and their covariance (p, p), in the order of ``fixed``.
     random_covariance, residual_variance
         G (q, q) and s2.
+    rows
+        The complete rows that were fitted, sorted by participant; None where the fit was made from partial sums.
     """
 
     formula: str
@@ -70,14 +76,16 @@ class Fit:
     dropped: Mapping[str, Mapping[str, int]]
     reml: bool
     engine: str
+    weights_kind: str
     coefficients: Floats
     fixed_covariance: Floats
     random_covariance: Floats
     residual_variance: float
     fixed_names: tuple[str, ...]
     random_names: tuple[str, ...]
-    participant_ids: tuple[Any, ...] = field(repr=False)
+    participant_ids: pl.Series = field(repr=False)
     basis: Basis = field(repr=False)
     sums: ParticipantSums = field(repr=False)
     scaling: Scaling = field(repr=False)
     relative_factor: Floats = field(repr=False)
+    rows: pl.DataFrame | None = field(repr=False)

@@ -1,4 +1,4 @@
-"""The engine of this version: statsmodels' MixedLM, walked through a ladder of optimisers, what it says kept."""
+"""The reference engine: statsmodels' MixedLM, walked through a ladder of optimisers, what it says kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ircohort.lmm.sums import Scaled
+from ircohort.lmm.design import Design
+from ircohort.lmm.likelihood import profile
+from ircohort.lmm.search import lower_factor, maximise
+from ircohort.lmm.sums import ParticipantSums, scaling_of
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +21,10 @@ OPTIMISERS = ("lbfgs", "bfgs", "powell", "nm")
 OPTIMISERS_DIAGONAL = ("lbfgs", "bfgs")
 """Those that keep fixed covariances fixed (documentation of MixedLM.fit, argument ``free``)."""
 
+AGREEMENT = 1e-4
+"""Largest difference in log-likelihood between two optimisers at a converged fit."""
+
+_START_SIZES = (1.0, 0.3, 0.1, 0.03)
 _INWARDS = 1e-6
 # statsmodels says this wherever a variance is below 0.01, whatever its unit. Whether a fit is at the boundary is judged
 # in boundary.py instead.
@@ -30,6 +37,63 @@ class Rung:
 
     L: Floats | None
     messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """The arrays of a design in its own basis."""
+
+    y: Floats
+    X: Floats
+    Z: Floats
+
+
+def climb_ladder(
+    design: Design, sums: ParticipantSums, *, reml: bool, diagonal: bool
+) -> tuple[Floats, bool, tuple[str, ...]]:
+    """Let statsmodels' optimisers climb in turn, until one is met by a search of our own from elsewhere.
+
+    Returns
+    -------
+    tuple
+        The relative factor (q, q), whether two routes met at the highest point, and what was said on the way.
+    """
+    scaling = scaling_of(design.y, design.X, design.Z, diagonal=diagonal)
+    whole = np.column_stack([design.Z, design.X, design.y]) @ scaling.inverse
+    scaled = Scaled(whole[:, -1], whole[:, sums.q : -1], whole[:, : sums.q])
+    messages: list[str] = []
+
+    def height(L: Floats) -> float:
+        return profile(sums, L, reml=reml).log_likelihood
+
+    def route(L: Floats) -> Floats:
+        return maximise(sums, L, reml=reml, diagonal=diagonal).L
+
+    starts = sorted((size * np.eye(sums.q) for size in _START_SIZES), key=lambda L: -height(L))
+    # The second opinion comes first, because it is quick: another optimiser, another way to compute the likelihood.
+    found = [route(starts[0])]
+    # The engine starts elsewhere, so that it has to find its own way to the same place.
+    start = np.eye(sums.q)
+    for optimiser in OPTIMISERS_DIAGONAL if diagonal else OPTIMISERS:
+        rung = climb_rung(scaled, design.starts, optimiser, start, reml=reml, diagonal=diagonal)
+        messages.extend(rung.messages)
+        if rung.L is None:
+            continue
+        found.append(route(rung.L))
+        start = max(found, key=height)
+        short = height(start) - height(rung.L)
+        if short > AGREEMENT:
+            messages.append(f"{optimiser}: stopped {short:.3g} below the log-likelihood of the optimum")
+        if _agree([height(L) for L in found]):
+            return start, True, tuple(messages)
+    messages.append("The optimisers disagreed, and further starts were tried")
+    found.extend(route(L) for L in starts[1:])
+    return max(found, key=height), _agree([height(L) for L in found]), tuple(messages)
+
+
+def _agree(heights: list[float]) -> bool:
+    """Tell whether two routes came to the highest point."""
+    return len(heights) > 1 and max(heights) - sorted(heights)[-2] <= AGREEMENT
 
 
 def climb_rung(
@@ -54,14 +118,6 @@ def climb_rung(
     if not np.isfinite(covariance).all():
         return Rung(None, (*_texts(heard, optimiser), f"{optimiser}: the covariance is not finite"))
     return Rung(lower_factor(covariance), _texts(heard, optimiser))
-
-
-def lower_factor(covariance: Floats) -> Floats:
-    """Give the lower triangular L with L L' = ``covariance`` (q, q), which may be singular."""
-    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    R: Floats = np.asarray(np.linalg.qr((vectors * np.sqrt(np.clip(values, 0, None))).T, mode="r"), dtype=float)
-    L: Floats = R.T * np.where(np.diagonal(R) < 0, -1.0, 1.0)
-    return L
 
 
 def _texts(heard: list[warnings.WarningMessage], optimiser: str) -> tuple[str, ...]:

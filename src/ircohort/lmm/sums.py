@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+_BLOCK_NUMBERS = 1 << 16
+"""How many numbers of a kind a block of participants holds, so that the work on it stays in the cache."""
+_ILL_CONDITIONED = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,61 +28,178 @@ class Scaling:
     random: Floats
     offset: Floats
 
+    @cached_property
+    def inverse(self) -> Floats:
+        """What takes rows of [Z X y] to the basis: [Z X y] @ inverse = [Zs Xs ys], (m, m)."""
+        q, p = len(self.random), len(self.fixed)
+        change = np.eye(q + p + 1)
+        change[:q, :q] = np.linalg.inv(self.random)
+        change[q:-1, q:-1] = np.linalg.inv(self.fixed)
+        change[q:-1, -1] = -self.offset
+        return change
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some participants, laid out for vector arithmetic: the participant is the last axis.
+
+    ``Z`` (q, m, k): Z'[Z X y]; ``weights`` (k,) or None.
+    """
+
+    Z: Floats
+    weights: Floats | None
+
 
 @dataclass(frozen=True, eq=False)
 class ParticipantSums:
-    """Sums over the visits of each of n participants, in the basis of a :class:`Scaling`.
+    """Products of the columns [Z | X | y], summed over the visits of each of n participants, in a common basis.
 
-    ``visits`` (n,), ``ZZ`` (n, q, q), ``ZX`` (n, q, p), ``Zy`` (n, q), ``XX`` (n, p, p), ``Xy`` (n, p), ``yy`` (n,).
+    ``visits`` (n,); ``cross`` (n, m, m) with m = q + p + 1; ``q``; ``weights`` (n,) by which participants count, or
+    None. Sums of the same participant over different visits add up.
     """
 
     visits: NDArray[np.int64]
-    ZZ: Floats
-    ZX: Floats
-    Zy: Floats
-    XX: Floats
-    Xy: Floats
-    yy: Floats
+    cross: Floats
+    q: int
+    weights: Floats | None = None
+
+    @classmethod
+    def from_parts(
+        cls,
+        visits: NDArray[np.int64],
+        ZZ: Floats,
+        ZX: Floats,
+        Zy: Floats,
+        XX: Floats,
+        Xy: Floats,
+        yy: Floats,
+        weights: Floats | None = None,
+    ) -> ParticipantSums:
+        """Build the sums from their parts, as the properties of these names give them."""
+        Zy, Xy = Zy[:, :, None], Xy[:, :, None]
+        rows = ([ZZ, ZX, Zy], [ZX.transpose(0, 2, 1), XX, Xy], [Zy.transpose(0, 2, 1), Xy.transpose(0, 2, 1)])
+        last = np.concatenate([*rows[2], yy[:, None, None]], axis=2)
+        cross = np.concatenate([*(np.concatenate(row, axis=2) for row in rows[:2]), last], axis=1)
+        return cls(visits, cross, ZZ.shape[1], weights)
+
+    @property
+    def p(self) -> int:
+        """The number of fixed effects."""
+        return int(self.cross.shape[1]) - self.q - 1
+
+    @property
+    def observations(self) -> float:
+        """The number of visits, each as often as its participant counts."""
+        return float(self.visits.sum() if self.weights is None else self.weights @ self.visits)
+
+    @property
+    def ZZ(self) -> Floats:
+        """Z'Z, (n, q, q)."""
+        return self.cross[:, : self.q, : self.q]
+
+    @property
+    def ZX(self) -> Floats:
+        """Z'X, (n, q, p)."""
+        return self.cross[:, : self.q, self.q : -1]
+
+    @property
+    def Zy(self) -> Floats:
+        """Z'y, (n, q)."""
+        return self.cross[:, : self.q, -1]
+
+    @property
+    def XX(self) -> Floats:
+        """X'X, (n, p, p)."""
+        return self.cross[:, self.q : -1, self.q : -1]
+
+    @property
+    def Xy(self) -> Floats:
+        """X'y, (n, p)."""
+        return self.cross[:, self.q : -1, -1]
+
+    @property
+    def yy(self) -> Floats:
+        """y'y, (n,)."""
+        return self.cross[:, -1, -1]
+
+    @cached_property
+    def total(self) -> Floats:
+        """[X y]'[X y] over all participants, (p + 1, p + 1)."""
+        if self.weights is None:
+            return np.asarray(self.cross[:, self.q :, self.q :].sum(axis=0))
+        return (self.weights @ self.flat).reshape(self.p + 1, -1)
+
+    @cached_property
+    def flat(self) -> Floats:
+        """[X y]'[X y] of each participant in a row, (n, (p + 1)^2)."""
+        return np.ascontiguousarray(self.cross[:, self.q :, self.q :]).reshape(len(self.cross), -1)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The participants in blocks; how many there are depends on the sizes of the problem only."""
+        n, m = self.cross.shape[:2]
+        size = max(_BLOCK_NUMBERS // (self.q * m), 64)
+        return tuple(self._block(slice(first, first + size)) for first in range(0, n, size))
+
+    def _block(self, of: slice) -> Block:
+        Z = np.ascontiguousarray(self.cross[of, : self.q].transpose(1, 2, 0))
+        return Block(Z, None if self.weights is None else self.weights[of])
+
+    def weighted(self, weights: Floats) -> ParticipantSums:
+        """Let each participant count as often as ``weights`` (n,) says; what does not depend on that is shared."""
+        other = replace(self, weights=weights)
+        ends = np.cumsum([block.Z.shape[2] for block in self.blocks])[:-1]
+        parts = np.split(weights, ends)
+        shared = tuple(Block(block.Z, part) for block, part in zip(self.blocks, parts, strict=True))
+        vars(other).update(blocks=shared, flat=self.flat)
+        return other
 
 
-@dataclass(frozen=True, eq=False)
-class Scaled:
-    """The arrays of a design in its own basis."""
-
-    y: Floats
-    X: Floats
-    Z: Floats
-    scaling: Scaling
+def scaling_of(y: Floats, X: Floats, Z: Floats, *, diagonal: bool) -> Scaling:
+    """Find the :class:`Scaling` of some rows; ``X`` (N, p) and ``Z`` (N, q) have full rank."""
+    fixed = _triangle(X)
+    random = np.diag(np.sqrt((Z**2).mean(axis=0))) if diagonal else _triangle(Z)
+    projected = np.linalg.solve(fixed.T, X.T @ y / len(y))
+    return Scaling(fixed, random, np.linalg.solve(fixed, projected))
 
 
-def scale_design(y: Floats, X: Floats, Z: Floats, *, diagonal: bool) -> Scaled:
-    """Change to the basis of :class:`Scaling`. ``X`` (N, p) and ``Z`` (N, q) have full rank."""
-    root = np.sqrt(len(y))
-    Q, R = np.linalg.qr(X)
-    if diagonal:
-        T = np.diag(np.linalg.norm(Z, axis=0) / root)
-        Zs = Z @ np.linalg.inv(T)
-    else:
-        U, T = np.linalg.qr(Z)
-        Zs, T = U * root, T / root
-    offset = np.linalg.solve(R, Q.T @ y)
-    return Scaled(y - X @ offset, Q * root, Zs, Scaling(R / root, T, offset))
+def _triangle(columns: Floats) -> Floats:
+    """Give the upper triangle R with columns = Q R and Q'Q / N the identity."""
+    if well_conditioned(columns):
+        return np.ascontiguousarray(np.linalg.cholesky(columns.T @ columns / len(columns)).T)
+    R: Floats = np.asarray(np.linalg.qr(columns, mode="r"), dtype=float) / np.sqrt(len(columns))
+    return R
 
 
-def participant_sums(y: Floats, X: Floats, Z: Floats, starts: NDArray[np.int64]) -> ParticipantSums:
-    """Add up the products of the columns over each participant's rows, which begin at ``starts`` (n,)."""
+def well_conditioned(columns: Floats) -> bool:
+    """Tell whether the products of the columns, each of length one, keep enough digits to tell them apart."""
+    gram = columns.T @ columns
+    size = np.sqrt(np.diagonal(gram))
+    return bool(size.all()) and bool(np.linalg.eigvalsh(gram / np.outer(size, size))[0] > _ILL_CONDITIONED)
 
-    def products(left: Floats, right: Floats) -> Floats:
-        # One left column at a time: all at once would hold N x p x p numbers.
-        return np.stack([np.add.reduceat(right * left[:, [k]], starts, axis=0) for k in range(left.shape[1])], axis=1)
 
-    column = y[:, None]
-    return ParticipantSums(
-        visits=np.diff(np.append(starts, len(y))),
-        ZZ=products(Z, Z),
-        ZX=products(Z, X),
-        Zy=products(Z, column)[:, :, 0],
-        XX=products(X, X),
-        Xy=products(X, column)[:, :, 0],
-        yy=products(column, column)[:, 0, 0],
-    )
+def participant_sums(
+    y: Floats, X: Floats, Z: Floats, starts: NDArray[np.int64], scaling: Scaling, weights: Floats | None = None
+) -> ParticipantSums:
+    """Add up the products of the scaled columns over each participant's rows, which begin at ``starts`` (n,)."""
+    q = Z.shape[1]
+    m = q + X.shape[1] + 1
+    visits = np.diff(np.append(starts, len(y)))
+    cross = np.empty((len(starts), m, m))
+    for rows, people in _by_visits(visits, starts, max(_BLOCK_NUMBERS // m, 1)):
+        taken = np.empty((*rows.shape, m))
+        taken[:, :, :q], taken[:, :, q:-1], taken[:, :, -1] = Z[rows], X[rows], y[rows]
+        scaled = taken @ scaling.inverse
+        cross[people] = scaled.transpose(0, 2, 1) @ scaled
+    return ParticipantSums(visits, cross, q, weights)
+
+
+def _by_visits(
+    visits: NDArray[np.int64], starts: NDArray[np.int64], rows_at_once: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Give the rows (k, v) of k participants who have v visits each, and who they are, until all had their turn."""
+    order = np.argsort(visits, kind="stable")
+    for same in np.split(order, np.flatnonzero(np.diff(visits[order])) + 1):
+        count = visits[same[0]]
+        for people in np.array_split(same, -(-len(same) * count // rows_at_once)):
+            yield starts[people, None] + np.arange(count), people

@@ -1,0 +1,133 @@
+"""The optimum of the profiled likelihood: scored steps that are damped where they fail, and a look off the boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ircohort.lmm.likelihood import Slope, information, profile_with_slope
+from ircohort.lmm.sums import ParticipantSums
+
+Floats = NDArray[np.float64]
+
+SETTLED = 1e-20
+"""A search ends where the next step promises less log-likelihood than this: estimates are then within 1e-10 standard
+errors of the optimum, so that they do not depend on the processor's rounding in any digit that is shown."""
+_ROUNDING = 1e-13
+"""A step may lose this share of the log-likelihood, which it knows no better."""
+_WORTH_LEAVING = 1e-10
+"""A boundary is left where a step off it promises more log-likelihood than this."""
+_STEPS = 200
+_DAMPINGS = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e6, 1e8)
+_FLAT = 1e-11
+"""Directions with less than this share of the largest curvature are rotations of L, which change nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where a search came to: the lower triangular L (q, q), with no diagonal entry below zero, and the slope there.
+
+    ``settled``: whether it ended because there was nothing left to gain.
+    """
+
+    L: Floats
+    at: Slope
+    settled: bool
+    evaluations: int
+
+
+def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool, settled: float = SETTLED) -> Optimum:
+    """Climb from ``start`` (q, q) to the optimum of the profiled likelihood over all covariances L L'.
+
+    Each step solves the curvature for the slope (Fisher scoring, with the bend of L L' in L), damped until it gains.
+    All elements of L are free, though a triangle would do: a triangle has narrow bent valleys where a variance comes
+    to zero, the full square has none. Where the slope vanishes the point is the optimum unless more variance in some
+    direction gains; then it is added, and the climb goes on.
+
+    Source
+    ------
+    Damped steps: Levenberg 1944, doi:10.1090/qam/10666. Square factors of positive semidefinite matrices: Burer and
+    Monteiro 2003, doi:10.1007/s10107-002-0352-8.
+    """
+    state = _climb(sums, start, reml, diagonal, settled)
+    for _ in range(2 * sums.q):
+        off = _off_boundary(state, diagonal)
+        if off is None:
+            break
+        further = _climb(sums, off, reml, diagonal, settled)
+        if further.at.profile.log_likelihood <= state.at.profile.log_likelihood:
+            break
+        state = replace(further, evaluations=state.evaluations + further.evaluations)
+    return replace(state, L=lower_factor(state.L @ state.L.T))
+
+
+def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
+    free = np.diag_indices(sums.q) if diagonal else np.nonzero(np.ones((sums.q, sums.q)))
+    at = profile_with_slope(sums, L, reml=reml)
+    allowed = _ROUNDING * max(abs(at.profile.log_likelihood), 1.0)
+    evaluations, damping = 1, 0
+    for _ in range(_STEPS):
+        slope = (2.0 * at.by_product @ L)[free]
+        values, vectors = np.linalg.eigh(_curvature(at, L, free))
+        while damping < len(_DAMPINGS):
+            step = _step(values, vectors, slope, _DAMPINGS[damping])
+            if slope @ step < settled:
+                return Optimum(L, at, True, evaluations)
+            moved = L.copy()
+            moved[free] += step
+            there = profile_with_slope(sums, moved, reml=reml)
+            evaluations += 1
+            if there.profile.log_likelihood >= at.profile.log_likelihood - allowed:
+                L, at, damping = moved, there, max(damping - 2, 0)
+                break
+            damping += 1
+        else:
+            break
+    return Optimum(L, at, False, evaluations)
+
+
+def _curvature(at: Slope, L: Floats, free: tuple[NDArray[np.intp], ...]) -> Floats:
+    """Give the curvature of the likelihood, as far as it is convex: the information, and the bend of L L' in L.
+
+    The latter vanishes with the slope by L L'; at the boundary it does not vanish, and there it is all that holds.
+    """
+    rows, columns = free
+    values, vectors = np.linalg.eigh(-2.0 * at.by_product)
+    bend = (vectors * np.clip(values, 0.0, None)) @ vectors.T
+    same = columns[:, None] == columns
+    curvature: Floats = information(at, L, rows, columns) + np.where(same, bend[np.ix_(rows, rows)], 0.0)
+    return curvature
+
+
+def _step(values: Floats, vectors: Floats, slope: Floats, damping: float) -> Floats:
+    largest = max(float(values[-1]), np.finfo(float).tiny)
+    known = values > _FLAT * largest
+    along = vectors[:, known]
+    step: Floats = along @ ((along.T @ slope) / (values[known] + damping * largest))
+    return step
+
+
+def _off_boundary(state: Optimum, diagonal: bool) -> Floats | None:
+    """Give a factor with variance added in the direction that gains most; None if none gains.
+
+    A covariance is optimal if the slope by it vanishes on what it spans and is nowhere positive beside it.
+    """
+    by_product = np.diag(np.diagonal(state.at.by_product)) if diagonal else state.at.by_product
+    values, vectors = np.linalg.eigh(by_product)
+    steepest = vectors[:, -1]
+    along = np.outer(steepest, steepest)
+    bend = 0.5 * float(np.einsum("ab,abcd,cd->", along, state.at.QQ, along))
+    if values[-1] <= 0 or 0.5 * values[-1] ** 2 / bend < _WORTH_LEAVING:
+        return None
+    covariance = state.L @ state.L.T + values[-1] / bend * along
+    return np.diag(np.sqrt(np.diagonal(covariance))) if diagonal else lower_factor(covariance)
+
+
+def lower_factor(covariance: Floats) -> Floats:
+    """Give the lower triangular L with L L' = ``covariance`` (q, q), which may be singular."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    R: Floats = np.asarray(np.linalg.qr((vectors * np.sqrt(np.clip(values, 0, None))).T, mode="r"), dtype=float)
+    L: Floats = R.T * np.where(np.diagonal(R) < 0, -1.0, 1.0)
+    return L
