@@ -5,6 +5,7 @@ from ircohort.lmm.cohort import CohortSums, Plan, prepare, sum_up
 from ircohort.lmm.design import collinear_columns
 from ircohort.lmm.fitting import fit, fit_sums
 from ircohort.lmm.formula import TRANSFORMS, ModelFormula, parse_formula
+from ircohort.lmm.ladder import fit_with_fallback
 from ircohort.lmm.prediction import design_matrix, random_design_matrix
 from ircohort.lmm.record import Fit
 
@@ -22,6 +23,7 @@ __all__ = [
     "draw_weights",
     "fit",
     "fit_sums",
+    "fit_with_fallback",
     "gls_bootstrap",
     "parse_formula",
     "prepare",

@@ -19,6 +19,7 @@ from ircohort.lmm.formula import parse_formula
 from ircohort.lmm.likelihood import Profile, conditional_modes, profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.reference import climb_ladder
+from ircohort.lmm.robust import robust_covariance
 from ircohort.lmm.search import maximise
 from ircohort.lmm.sums import ParticipantSums
 from ircohort.lmm.tables import fixed_table, random_table
@@ -148,15 +149,31 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
         )
     record = _record(cohort, sums, found, best, reml=reml, engine=engine)
     if cohort.plan.weights_kind == "sampling":
-        from ircohort.lmm.robust import robust_covariance
+        record = replace(_with_robust_covariance(record), log_likelihood=float("nan"))
+    return _of_kind(record, kind)
 
-        covariance = robust_covariance(record)
-        record = replace(
-            record,
-            fixed=fixed_table(record.fixed_names, record.coefficients, covariance),
-            fixed_covariance=covariance,
-            log_likelihood=float("nan"),
-        )
+
+def fit_without_random(formula: str, frame: Any, *, reml: bool) -> Fit:
+    """Fit the fixed part by ordinary least squares, with the cluster-robust covariance CR1; ``engine`` is ``ols``."""
+    design = build_design(parse_formula(formula), to_polars(frame))
+    _check_design(design)
+    cohort = sums_of(design, plan_of(design, "", ""))
+    _check_visits(cohort)
+    found = _Found(np.zeros((cohort.sums.q, cohort.sums.q)), True, 1, ())
+    best = profile(cohort.sums, found.L, reml=reml)
+    record = _with_robust_covariance(_record(cohort, cohort.sums, found, best, reml=reml, engine="ols"))
+    formula_text = f"{design.basis.formula.response} ~ {design.basis.formula.fixed}"
+    record = replace(record, formula=formula_text, at_boundary=False, boundary_direction="")
+    return _of_kind(record, kind_of(frame))
+
+
+def _with_robust_covariance(record: Fit) -> Fit:
+    covariance = robust_covariance(record)
+    table = fixed_table(record.fixed_names, record.coefficients, covariance)
+    return replace(record, fixed=table, fixed_covariance=covariance)
+
+
+def _of_kind(record: Fit, kind: Callable[[pl.DataFrame], Any]) -> Fit:
     return replace(record, fixed=kind(record.fixed), random=kind(record.random), people=kind(record.people))
 
 
@@ -189,16 +206,10 @@ def _one_participant() -> ModelError:
 
 
 def _check_identified(cohort: CohortSums) -> None:
-    """Ask for more visits than effects: over all, and within participants than their random effects can follow."""
+    """Ask for more visits within participants than their random effects can follow."""
+    _check_visits(cohort)
     sums, names = cohort.sums, cohort.plan.basis.random_names
     n_visits = int(sums.visits.sum())
-    if len(sums.visits) < 2:
-        raise _one_participant()
-    if n_visits <= sums.p:
-        raise ModelError(
-            f"The model has {sums.p} fixed effects and {n_visits} visits.",
-            expected="There must be more visits than fixed effects.",
-        )
     if n_visits <= sums.q * len(sums.visits) and n_visits <= int(_ranks(sums.ZZ).sum()):
         raise ModelError(
             f"No participant has more visits than the random part ({', '.join(names)}) has effects.",
@@ -210,6 +221,17 @@ def _check_identified(cohort: CohortSums) -> None:
         raise ModelError(
             f"Within no participant do the terms of the random part ({', '.join(names)}) vary.",
             next_step="Use (1 | participant_id), or people with visits at different times.",
+        )
+
+
+def _check_visits(cohort: CohortSums) -> None:
+    n_visits = int(cohort.sums.visits.sum())
+    if len(cohort.sums.visits) < 2:
+        raise _one_participant()
+    if n_visits <= cohort.sums.p:
+        raise ModelError(
+            f"The model has {cohort.sums.p} fixed effects and {n_visits} visits.",
+            expected="There must be more visits than fixed effects.",
         )
 
 

@@ -11,12 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.lmm.design import Basis
+from ircohort.lmm.summary import html_of, text_of
 from ircohort.lmm.sums import ParticipantSums, Scaling
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted linear mixed model, y_i = X_i b + Z_i u_i + e_i, u_i ~ N(0, G), e_i ~ N(0, s2 I).
 
@@ -89,3 +90,10 @@ class Fit:
     scaling: Scaling = field(repr=False)
     relative_factor: Floats = field(repr=False)
     rows: pl.DataFrame | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Lay the fit out as text."""
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)

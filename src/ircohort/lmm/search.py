@@ -69,8 +69,10 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
     allowed = _ROUNDING * max(abs(at.profile.log_likelihood), 1.0)
     evaluations, damping = 1, 0
     for _ in range(_STEPS):
-        slope = (2.0 * at.by_product @ L)[free]
-        values, vectors = np.linalg.eigh(_curvature(at, L, free))
+        by_product = _by_product(at, diagonal)
+        slope = (2.0 * by_product @ L)[free]
+        expected = information(at, L, *free)
+        values, vectors = np.linalg.eigh(expected + _bend(by_product, *free))
         while damping < len(_DAMPINGS):
             step = _step(values, vectors, slope, _DAMPINGS[damping])
             if slope @ step < settled:
@@ -88,17 +90,18 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
     return Optimum(L, at, False, evaluations)
 
 
-def _curvature(at: Slope, L: Floats, free: tuple[NDArray[np.intp], ...]) -> Floats:
-    """Give the curvature of the likelihood, as far as it is convex: the information, and the bend of L L' in L.
+def _by_product(at: Slope, diagonal: bool) -> Floats:
+    return np.diag(np.diagonal(at.by_product)) if diagonal else at.by_product
 
-    The latter vanishes with the slope by L L'; at the boundary it does not vanish, and there it is all that holds.
+
+def _bend(by_product: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """Give what the bend of L L' in L adds to the information, as far as it is convex.
+
+    It vanishes with the slope by L L'; at the boundary that does not vanish, and there it is all that holds.
     """
-    rows, columns = free
-    values, vectors = np.linalg.eigh(-2.0 * at.by_product)
-    bend = (vectors * np.clip(values, 0.0, None)) @ vectors.T
-    same = columns[:, None] == columns
-    curvature: Floats = information(at, L, rows, columns) + np.where(same, bend[np.ix_(rows, rows)], 0.0)
-    return curvature
+    values, vectors = np.linalg.eigh(-2.0 * by_product)
+    convex = (vectors * np.clip(values, 0.0, None)) @ vectors.T
+    return np.where(columns[:, None] == columns, convex[np.ix_(rows, rows)], 0.0)
 
 
 def _step(values: Floats, vectors: Floats, slope: Floats, damping: float) -> Floats:
@@ -114,8 +117,7 @@ def _off_boundary(state: Optimum, diagonal: bool) -> Floats | None:
 
     A covariance is optimal if the slope by it vanishes on what it spans and is nowhere positive beside it.
     """
-    by_product = np.diag(np.diagonal(state.at.by_product)) if diagonal else state.at.by_product
-    values, vectors = np.linalg.eigh(by_product)
+    values, vectors = np.linalg.eigh(_by_product(state.at, diagonal))
     steepest = vectors[:, -1]
     along = np.outer(steepest, steepest)
     bend = 0.5 * float(np.einsum("ab,abcd,cd->", along, state.at.QQ, along))

@@ -1,0 +1,101 @@
+"""A fit as a person reads it: a few lines of text, or the same in a notebook. The one place in the room that rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ircohort.lmm.record import Fit
+
+_FIXED = ("", "estimate", "standard error", "95 % interval", "z", "p")
+_RANDOM = ("", "sd", "correlations")
+
+Table = tuple[Sequence[str], list[list[str]]]
+
+
+def text_of(fit: Fit) -> str:
+    """Lay a fit out as text."""
+    tables = [_lines(*table) for table in (_fixed(fit), _random(fit))]
+    return "\n".join([_title(fit), fit.formula, "", *tables[0], "", *tables[1], "", *_sentences(fit)])
+
+
+def html_of(fit: Fit) -> str:
+    """Lay a fit out for a notebook."""
+    tables = "".join(_html(*table) for table in (_fixed(fit), _random(fit)))
+    sentences = "".join(f"<p>{escape(line)}</p>" for line in _sentences(fit))
+    return f"<p><b>{escape(_title(fit))}</b><br><code>{escape(fit.formula)}</code></p>{tables}{sentences}"
+
+
+def _title(fit: Fit) -> str:
+    how = "restricted maximum likelihood" if fit.reml else "maximum likelihood"
+    weighted = f", {fit.weights_kind} weights" if fit.weights_kind else ""
+    model = f"Linear mixed model, {how}{weighted}"
+    if fit.engine == "ols":
+        model = "Ordinary least squares, cluster-robust covariance"
+    return f"{model}: {fit.participants:,} participants, {fit.visits:,} visits"
+
+
+def _fixed(fit: Fit) -> Table:
+    errors = np.sqrt(np.diagonal(fit.fixed_covariance))
+    rows = []
+    for name, estimate, error in zip(fit.fixed_names, fit.coefficients, errors, strict=True):
+        low, high = _numbers(estimate - 1.959964 * error, estimate + 1.959964 * error, spread=error)
+        shown = _numbers(estimate, error, spread=error)
+        z = estimate / error
+        rows.append([name, *shown, f"{low} to {high}", f"{z:.2f}", _p_value(z)])
+    return _FIXED, rows
+
+
+def _random(fit: Fit) -> Table:
+    G = fit.random_covariance
+    sds = np.sqrt(np.diagonal(G))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = G / np.outer(sds, sds)
+    rows = []
+    for j, name in enumerate(fit.random_names):
+        known = correlation[j, : 0 if fit.basis.formula.diagonal else j]
+        shown = "  ".join("-" if np.isnan(one) else f"{np.clip(one, -1, 1):.2f}" for one in known)
+        rows.append([f"people: {name}", f"{sds[j]:.4g}", shown])
+    people = [] if fit.engine == "ols" else rows
+    return _RANDOM, [*people, ["residual", f"{np.sqrt(fit.residual_variance):.4g}", ""]]
+
+
+def _sentences(fit: Fit) -> list[str]:
+    searched = f" after {fit.evaluations} evaluations" if (fit.evaluations or 0) > 1 else ""
+    state = f"{'Converged' if fit.converged else 'NOT CONVERGED'}{searched}"
+    likelihood = "" if np.isnan(fit.log_likelihood) else f"Log-likelihood {fit.log_likelihood:,.4f}. "
+    lost = fit.dropped.get("any")
+    dropped = [f"{lost['visits']:,} visits with a missing value were left out."] if lost else []
+    boundary = [f"At the boundary. {fit.boundary_direction}"] if fit.at_boundary else []
+    return [f"{likelihood}{state}.", *boundary, *dropped, *fit.messages]
+
+
+def _numbers(*values: float, spread: float) -> list[str]:
+    """Write values with the decimals that their standard error has three digits of."""
+    decimals = int(np.clip(2 - np.floor(np.log10(spread)), 0, 12)) if spread > 0 else 4
+    return [f"{value:,.{decimals}f}" for value in values]
+
+
+def _p_value(z: float) -> str:
+    from scipy.special import ndtr
+
+    p = 2 * float(ndtr(-abs(z)))
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _lines(head: Sequence[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" if k == 0 else f"{cell:>{width}}" for k, (cell, width) in columns).rstrip()
+        for columns in (enumerate(zip(row, widths, strict=True)) for row in (head, *rows))
+    ]
+
+
+def _html(head: Sequence[str], rows: list[list[str]]) -> str:
+    titles = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
