@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def build_design(
     """
     named = (*formula.variables, weights) if weights else formula.variables
     table = _numbers_and_texts(frame, named, formula.group)
-    complete = table.drop_nulls().sort(formula.group, *named)
+    complete = _in_order(table.drop_nulls(), formula)
     dropped = _count_dropped(table, formula.group)
     if complete.is_empty():
         gaps = ", ".join(name for name in dropped if name != "any") or "none: the table has no rows"
@@ -122,6 +123,19 @@ def build_design(
         dropped=dropped,
         weights=_weights(complete, formula.group, weights, starts) if weights else None,
     )
+
+
+def _in_order(table: pl.DataFrame, formula: ModelFormula) -> pl.DataFrame:
+    """Sort rows by participant and all variables, so that sums do not depend on the order in which rows came.
+
+    The variables of the random part, such as time, nearly always settle it; the others are looked at where they do not.
+    """
+    first = [name for name in formula.variables if re.search(rf"\b{re.escape(name)}\b", formula.random)]
+    keys = [formula.group, *first]
+    ordered = table.sort(keys)
+    differs = pl.any_horizontal(pl.col(key) != pl.col(key).shift() for key in keys)
+    settled = ordered.select(differs.slice(1).all()).item()
+    return ordered if settled else table.sort(*keys, *(name for name in table.columns if name not in keys))
 
 
 def _evaluate_all(formula: ModelFormula, complete: pl.DataFrame) -> tuple[Floats, Floats, Floats, Basis]:

@@ -110,21 +110,32 @@ def profile_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Floats:
     return slope
 
 
-def information(at: Slope, L: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
-    """Give the expected information about the elements (``rows``, ``columns``) of ``L``, with s2 profiled out, (k, k).
+def information(at: Slope, changes: Floats) -> Floats:
+    """Give the expected information about k directions of change of L L', with s2 profiled out, (k, k).
+
+    Parameters
+    ----------
+    at
+        The likelihood at some L.
+    changes
+        (k, q, q), each symmetric.
 
     Source
     ------
     Harville 1977, J Am Stat Assoc 72:320, doi:10.1080/01621459.1977.10480998, section 5.
     """
-    k, q = len(rows), len(L)
-    changes = np.zeros((k, q, q))  # of L L' with each element
-    changes[np.arange(k), rows] = L[:, columns].T
-    changes = changes + changes.transpose(0, 2, 1)
     passed = np.einsum("abcd,kbc->kad", at.QQ, changes)
     traces = np.einsum("ab,kab->k", at.Q, changes)
     expected: Floats = 0.5 * np.einsum("kad,lda->kl", passed, changes) - 0.5 * np.outer(traces, traces) / at.freedom
     return expected
+
+
+def changes_with(L: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """Give the change of L L' with each of the elements (``rows``, ``columns``) of ``L``, (k, q, q)."""
+    k, q = len(rows), len(L)
+    changes = np.zeros((k, q, q))
+    changes[np.arange(k), rows] = L[:, columns].T
+    return changes + changes.transpose(0, 2, 1)
 
 
 def _profile(sums: ParticipantSums, totals: _Totals, reml: bool) -> Profile:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ircohort.lmm.likelihood import Slope, information, profile_with_slope
+from ircohort.lmm.likelihood import Slope, changes_with, information, profile_with_slope
 from ircohort.lmm.sums import ParticipantSums
 
 Floats = NDArray[np.float64]
@@ -19,6 +19,8 @@ _ROUNDING = 1e-13
 """A step may lose this share of the log-likelihood, which it knows no better."""
 _WORTH_LEAVING = 1e-10
 """A boundary is left where a step off it promises more log-likelihood than this."""
+_INSIDE = 1e-3
+"""Scoring in L L' ends where a between-person variance comes below this share of the residual variance."""
 _STEPS = 200
 _DAMPINGS = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e6, 1e8)
 _FLAT = 1e-11
@@ -41,8 +43,9 @@ class Optimum:
 def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool, settled: float = SETTLED) -> Optimum:
     """Climb from ``start`` (q, q) to the optimum of the profiled likelihood over all covariances L L'.
 
-    Each step solves the curvature for the slope (Fisher scoring, with the bend of L L' in L), damped until it gains.
-    All elements of L are free, though a triangle would do: a triangle has narrow bent valleys where a variance comes
+    First by Fisher scoring in L L', which needs few steps, as long as it stays inside the boundary and gains. Then in
+    L, where each step solves the curvature for the slope (the information, with the bend of L L' in L), damped until
+    it gains. All elements of L are free, though a triangle would do: a triangle has narrow bent valleys where a variance comes
     to zero, the full square has none. Where the slope vanishes the point is the optimum unless more variance in some
     direction gains; then it is added, and the climb goes on.
 
@@ -51,7 +54,10 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
     Damped steps: Levenberg 1944, doi:10.1090/qam/10666. Square factors of positive semidefinite matrices: Burer and
     Monteiro 2003, doi:10.1007/s10107-002-0352-8.
     """
-    state = _climb(sums, start, reml, diagonal, settled)
+    state = _score(sums, start, reml, diagonal, settled)
+    if not state.settled:
+        further = _climb(sums, state.L, reml, diagonal, settled)
+        state = replace(further, evaluations=state.evaluations + further.evaluations)
     for _ in range(2 * sums.q):
         off = _off_boundary(state, diagonal)
         if off is None:
@@ -63,15 +69,44 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
     return replace(state, L=lower_factor(state.L @ state.L.T))
 
 
+def _score(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
+    """Take scoring steps in L L' as far as they lead up, and stay well inside the boundary."""
+    rows, columns = np.diag_indices(sums.q) if diagonal else np.tril_indices(sums.q)
+    units = np.zeros((len(rows), sums.q, sums.q))
+    units[np.arange(len(rows)), rows, columns] = units[np.arange(len(rows)), columns, rows] = 1.0
+    at, evaluations = profile_with_slope(sums, L, reml=reml), 1
+    while evaluations < _STEPS:
+        slope = np.einsum("ab,kab->k", at.by_product, units)
+        values, vectors = np.linalg.eigh(information(at, units))
+        if values[0] <= _FLAT * values[-1]:
+            break
+        step = vectors @ ((vectors.T @ slope) / values)
+        if slope @ step < settled:
+            return Optimum(L, at, True, evaluations)
+        covariance = L @ L.T + np.einsum("k,kab->ab", step, units)
+        if np.linalg.eigvalsh(covariance)[0] < _INSIDE:
+            break
+        moved = np.linalg.cholesky(covariance)
+        there = profile_with_slope(sums, moved, reml=reml)
+        evaluations += 1
+        if there.profile.log_likelihood < at.profile.log_likelihood - _allowed(at):
+            break
+        L, at = moved, there
+    return Optimum(L, at, False, evaluations)
+
+
+def _allowed(at: Slope) -> float:
+    return _ROUNDING * max(abs(at.profile.log_likelihood), 1.0)
+
+
 def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
     free = np.diag_indices(sums.q) if diagonal else np.nonzero(np.ones((sums.q, sums.q)))
     at = profile_with_slope(sums, L, reml=reml)
-    allowed = _ROUNDING * max(abs(at.profile.log_likelihood), 1.0)
     evaluations, damping = 1, 0
     for _ in range(_STEPS):
         by_product = _by_product(at, diagonal)
         slope = (2.0 * by_product @ L)[free]
-        expected = information(at, L, *free)
+        expected = information(at, changes_with(L, *free))
         values, vectors = np.linalg.eigh(expected + _bend(by_product, *free))
         while damping < len(_DAMPINGS):
             step = _step(values, vectors, slope, _DAMPINGS[damping])
@@ -81,7 +116,7 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
             moved[free] += step
             there = profile_with_slope(sums, moved, reml=reml)
             evaluations += 1
-            if there.profile.log_likelihood >= at.profile.log_likelihood - allowed:
+            if there.profile.log_likelihood >= at.profile.log_likelihood - _allowed(at):
                 L, at, damping = moved, there, max(damping - 2, 0)
                 break
             damping += 1
