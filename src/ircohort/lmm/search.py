@@ -21,7 +21,12 @@ _WORTH_LEAVING = 1e-10
 """A boundary is left where a step off it promises more log-likelihood than this."""
 _INSIDE = 1e-3
 """Scoring in L L' ends where a between-person variance comes below this share of the residual variance."""
-_STEPS = 200
+_STEPS = 100
+_PATIENCE = 20
+"""After so many steps the curvature is measured instead of expected."""
+_SHIFT = 1e-4
+_LONGEST = 10.0
+"""A longer step, against the size of L, leads nowhere that the curvature knows of."""
 _DAMPINGS = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e6, 1e8)
 _FLAT = 1e-11
 """Directions with less than this share of the largest curvature are rotations of L, which change nothing."""
@@ -45,15 +50,25 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
 
     First by Fisher scoring in L L', which needs few steps, as long as it stays inside the boundary and gains. Then in
     L, where each step solves the curvature for the slope (the information, with the bend of L L' in L), damped until
-    it gains. All elements of L are free, though a triangle would do: a triangle has narrow bent valleys where a variance comes
-    to zero, the full square has none. Where the slope vanishes the point is the optimum unless more variance in some
-    direction gains; then it is added, and the climb goes on.
+    it gains. All elements of L are free, though a triangle would do: a triangle has narrow bent valleys where a
+    variance comes to zero, the full square has none. Where the slope vanishes the point is the optimum unless more
+    variance in some direction gains; then it is added, and the climb goes on.
 
     Source
     ------
     Damped steps: Levenberg 1944, doi:10.1090/qam/10666. Square factors of positive semidefinite matrices: Burer and
     Monteiro 2003, doi:10.1007/s10107-002-0352-8.
     """
+    state = _search(sums, start, reml, diagonal, settled)
+    if diagonal and sums.q > 1:  # without correlations there can be two optima; the other is found from nothing
+        other = _search(sums, np.zeros_like(start), reml, diagonal, settled)
+        evaluations = state.evaluations + other.evaluations
+        better = max(state, other, key=lambda one: one.at.profile.log_likelihood)
+        state = replace(better, evaluations=evaluations)
+    return replace(state, L=lower_factor(state.L @ state.L.T))
+
+
+def _search(sums: ParticipantSums, start: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
     state = _score(sums, start, reml, diagonal, settled)
     if not state.settled:
         further = _climb(sums, state.L, reml, diagonal, settled)
@@ -66,7 +81,7 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
         if further.at.profile.log_likelihood <= state.at.profile.log_likelihood:
             break
         state = replace(further, evaluations=state.evaluations + further.evaluations)
-    return replace(state, L=lower_factor(state.L @ state.L.T))
+    return state
 
 
 def _score(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
@@ -103,15 +118,22 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
     free = np.diag_indices(sums.q) if diagonal else np.nonzero(np.ones((sums.q, sums.q)))
     at = profile_with_slope(sums, L, reml=reml)
     evaluations, damping = 1, 0
-    for _ in range(_STEPS):
+    for tried in range(_STEPS):
         by_product = _by_product(at, diagonal)
         slope = (2.0 * by_product @ L)[free]
-        expected = information(at, changes_with(L, *free))
-        values, vectors = np.linalg.eigh(expected + _bend(by_product, *free))
+        if tried < _PATIENCE:
+            curvature = information(at, changes_with(L, *free)) + _bend(by_product, *free)
+        else:
+            curvature = _observed(sums, L, free, reml)
+            evaluations += 2 * len(slope)
+        values, vectors = np.linalg.eigh(curvature)
         while damping < len(_DAMPINGS):
             step = _step(values, vectors, slope, _DAMPINGS[damping])
             if slope @ step < settled:
                 return Optimum(L, at, True, evaluations)
+            if np.linalg.norm(step) > _LONGEST * (1.0 + np.linalg.norm(L)):
+                damping += 1
+                continue
             moved = L.copy()
             moved[free] += step
             there = profile_with_slope(sums, moved, reml=reml)
@@ -139,11 +161,26 @@ def _bend(by_product: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp])
     return np.where(columns[:, None] == columns, convex[np.ix_(rows, rows)], 0.0)
 
 
+def _observed(sums: ParticipantSums, L: Floats, free: tuple[NDArray[np.intp], ...], reml: bool) -> Floats:
+    """Measure the curvature where the expected one leads on too slowly, as it may in small cohorts."""
+    curvature = []
+    for place in zip(*free, strict=True):
+        ends = []
+        for sign in (-1.0, 1.0):
+            moved = L.copy()
+            moved[place] += sign * _SHIFT
+            ends.append((2.0 * profile_with_slope(sums, moved, reml=reml).by_product @ moved)[free])
+        curvature.append((ends[0] - ends[1]) / (2.0 * _SHIFT))
+    measured = np.array(curvature)
+    return 0.5 * (measured + measured.T)
+
+
 def _step(values: Floats, vectors: Floats, slope: Floats, damping: float) -> Floats:
-    largest = max(float(values[-1]), np.finfo(float).tiny)
-    known = values > _FLAT * largest
+    size = np.abs(values)  # where the likelihood bends upwards, as far as where it bends as much downwards
+    largest = max(float(size.max()), np.finfo(float).tiny)
+    known = size > _FLAT * largest
     along = vectors[:, known]
-    step: Floats = along @ ((along.T @ slope) / (values[known] + damping * largest))
+    step: Floats = along @ ((along.T @ slope) / (size[known] + damping * largest))
     return step
 
 
