@@ -16,10 +16,10 @@ from ircohort.lmm.boundary import describe_boundary
 from ircohort.lmm.cohort import CohortSums, plan_of, sums_of
 from ircohort.lmm.design import Design, build_design
 from ircohort.lmm.formula import parse_formula
+from ircohort.lmm.inference.robust import robust_covariance
 from ircohort.lmm.likelihood import Profile, conditional_modes, profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.reference import climb_ladder
-from ircohort.lmm.robust import robust_covariance
 from ircohort.lmm.search import maximise
 from ircohort.lmm.sums import ParticipantSums
 from ircohort.lmm.tables import fixed_table, random_table
