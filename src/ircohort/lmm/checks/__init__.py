@@ -1,0 +1,1 @@
+"""Whether the assumptions of a fit hold: residuals, serial correlation, influence."""

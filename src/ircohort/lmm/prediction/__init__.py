@@ -1,0 +1,1 @@
+"""What a fit says of people and times: conditional modes, curves and readings with intervals."""
