@@ -11,8 +11,9 @@ import polars as pl
 
 from ircohort.errors import ModelError, UsageError
 from ircohort.frames import to_polars
-from ircohort.lmm.design import Basis, Design, build_design, dependent_columns
+from ircohort.lmm.design import Basis, Design, build_design
 from ircohort.lmm.formula import parse_formula
+from ircohort.lmm.identification import require_columns
 from ircohort.lmm.sums import ParticipantSums, Scaling, participant_sums, scaling_of
 
 WEIGHTS = ("frequency", "sampling")
@@ -93,20 +94,9 @@ def plan_of(design: Design, weights: str, weights_kind: str) -> Plan:
             f"The kind of the weights is {weights_kind!r}.",
             expected=f"With a column of weights, weights_kind is one of {', '.join(WEIGHTS)}.",
         )
-    basis = design.basis
-    for part, columns, names in (
-        ("fixed", design.X, basis.fixed_names),
-        ("random", design.Z, basis.random_names),
-    ):
-        dependent = dependent_columns(columns, names)
-        if dependent:
-            raise ModelError(
-                f"In the {part} part, {', '.join(dependent)} cannot be told apart from the other terms.",
-                expected=f"It is constant, or a combination of the terms before it, over the {len(design.y)} visits.",
-                next_step=f"Leave it out of the formula: {basis.formula.text}",
-            )
-    scaling = scaling_of(design.y, design.X, design.Z, diagonal=basis.formula.diagonal)
-    return Plan(basis, scaling, weights, weights_kind)
+    require_columns(design)
+    scaling = scaling_of(design.y, design.X, design.Z, diagonal=design.basis.formula.diagonal)
+    return Plan(design.basis, scaling, weights, weights_kind)
 
 
 def sum_up(plan: Plan, frame: Any) -> CohortSums:

@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ModelError, UsageError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.boundary import describe_boundary
+from ircohort.lmm.boundary import find_boundary, in_words
 from ircohort.lmm.cohort import CohortSums, plan_of, sums_of
 from ircohort.lmm.design import Design, build_design
 from ircohort.lmm.formula import parse_formula
+from ircohort.lmm.identification import (
+    require_participants,
+    require_response,
+    require_variation_within,
+    require_visits,
+)
 from ircohort.lmm.inference.robust import robust_covariance
 from ircohort.lmm.likelihood import Profile, conditional_modes, profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.reference import climb_ladder
-from ircohort.lmm.search import maximise
+from ircohort.lmm.search import lower_factor, maximise
 from ircohort.lmm.sums import ParticipantSums
 from ircohort.lmm.tables import fixed_table, random_table
 
@@ -30,7 +36,6 @@ ENGINES = ("ircohort", "statsmodels")
 
 _PERFECT = 1e-12
 _ROUNDING = 1e-24
-_CHUNK = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ def fit(
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}.", expected=f"Engines: {', '.join(ENGINES)}.")
     design = build_design(parse_formula(formula), to_polars(frame), weights=weights)
-    _check_design(design)
+    require_response(design)
     cohort = sums_of(design, plan_of(design, weights, weights_kind))
     if engine == "statsmodels" and weights:
         raise UsageError("statsmodels' mixed model has no weights.", next_step='Use engine="ircohort".')
@@ -139,7 +144,8 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
     formula, sums = cohort.plan.basis.formula, cohort.sums
     if cohort.plan.weights_kind == "sampling" and sums.weights is not None:
         sums = sums.weighted(sums.weights / sums.weights.mean())
-    _check_identified(cohort)
+    _check_visits(cohort)
+    require_variation_within(sums.visits, sums.ZZ, cohort.plan.basis.random_names)
     found = find(sums, reml, formula.diagonal)
     best = profile(sums, found.L, reml=reml)
     if _explains_all(cohort, best.residual_variance):
@@ -156,7 +162,7 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
 def fit_without_random(formula: str, frame: Any, *, reml: bool) -> Fit:
     """Fit the fixed part by ordinary least squares, with the cluster-robust covariance CR1; ``engine`` is ``ols``."""
     design = build_design(parse_formula(formula), to_polars(frame))
-    _check_design(design)
+    require_response(design)
     cohort = sums_of(design, plan_of(design, "", ""))
     _check_visits(cohort)
     found = _Found(np.zeros((cohort.sums.q, cohort.sums.q)), True, 1, ())
@@ -190,53 +196,9 @@ def _reference(design: Design) -> Find:
     return find
 
 
-def _check_design(design: Design) -> None:
-    if np.ptp(design.y) == 0:
-        raise ModelError(f"The response {design.basis.formula.response} has the same value at every visit.")
-    if len(design.participant_ids) < 2:
-        raise _one_participant()
-
-
-def _one_participant() -> ModelError:
-    return ModelError(
-        "The model has one participant.",
-        expected="Differences between people need at least two.",
-        next_step="Check the grouping column of the formula, or the filter before it.",
-    )
-
-
-def _check_identified(cohort: CohortSums) -> None:
-    """Ask for more visits within participants than their random effects can follow."""
-    _check_visits(cohort)
-    sums, names = cohort.sums, cohort.plan.basis.random_names
-    n_visits = int(sums.visits.sum())
-    if n_visits <= sums.q * len(sums.visits) and n_visits <= int(_ranks(sums.ZZ).sum()):
-        raise ModelError(
-            f"No participant has more visits than the random part ({', '.join(names)}) has effects.",
-            expected="Measurement variation cannot be told apart from differences between people.",
-            next_step="Use fewer random effects, such as (1 | participant_id), or people with more visits.",
-        )
-    chunks = (sums.ZZ[first : first + _CHUNK] for first in range(0, len(sums.visits), _CHUNK))
-    if not any(int(_ranks(chunk).max()) == sums.q for chunk in chunks):
-        raise ModelError(
-            f"Within no participant do the terms of the random part ({', '.join(names)}) vary.",
-            next_step="Use (1 | participant_id), or people with visits at different times.",
-        )
-
-
 def _check_visits(cohort: CohortSums) -> None:
-    n_visits = int(cohort.sums.visits.sum())
-    if len(cohort.sums.visits) < 2:
-        raise _one_participant()
-    if n_visits <= cohort.sums.p:
-        raise ModelError(
-            f"The model has {cohort.sums.p} fixed effects and {n_visits} visits.",
-            expected="There must be more visits than fixed effects.",
-        )
-
-
-def _ranks(ZZ: Floats) -> NDArray[np.int64]:
-    return np.asarray(np.linalg.matrix_rank(ZZ, hermitian=True, tol=1e-10))
+    require_participants(len(cohort.sums.visits))
+    require_visits(int(cohort.sums.visits.sum()), cohort.sums.p)
 
 
 def _explains_all(cohort: CohortSums, residual_variance: float) -> bool:
@@ -258,7 +220,13 @@ def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Prof
     modes = conditional_modes(sums, found.L, best.coefficients) @ to_random.T
     # The restricted likelihood counts the volume of X, which the scaling changed.
     shift = float(np.log(np.abs(np.diagonal(scaling.fixed))).sum()) if reml else 0.0
-    direction = describe_boundary(sums, scaling.random, found.L, basis.random_names, reml=reml)
+    effects = [in_words(name) for name in basis.random_names]
+    boundary = find_boundary(
+        found.L @ found.L.T,
+        scaling.random,
+        effects,
+        lambda covariance: profile(sums, lower_factor(covariance), reml=reml).log_likelihood,
+    )
     people = {basis.formula.group: cohort.participant_ids, **dict(zip(basis.random_names, modes.T, strict=True))}
     return Fit(
         formula=basis.formula.text,
@@ -267,8 +235,8 @@ def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Prof
         people=pl.DataFrame(people),
         log_likelihood=best.log_likelihood - shift,
         converged=found.converged,
-        at_boundary=bool(direction),
-        boundary_direction=direction,
+        at_boundary=bool(boundary.sentence),
+        boundary_direction=boundary.sentence,
         evaluations=found.evaluations,
         messages=found.messages,
         participants=len(sums.visits),

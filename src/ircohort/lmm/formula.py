@@ -7,6 +7,7 @@ column names, numbers, the operators of a formula and the transforms of :data:`T
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -166,6 +167,12 @@ def _tree(text: str) -> Any:
     try:
         return ast.parse(python, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        kept = [word for word in re.findall(r"[^\W\d]\w*", text) if keyword.iskeyword(word)]
+        if kept:
+            raise FormulaError(
+                f"The formula uses the word {kept[0]}, which Python keeps for itself.",
+                next_step="Give the column another name.",
+            ) from error
         raise FormulaError("The formula cannot be read: a bracket or an operator is wrong.", next_step=_EXAMPLE) from (
             error
         )
@@ -203,10 +210,10 @@ def _admit_call(node: ast.Call, names: set[str]) -> None:
         raise _refused(f"`{node.func.id}`, which is not one of its transforms")
     for argument in node.args:
         _admit(argument, names)
-    for keyword in node.keywords:
-        if keyword.arg is None:
+    for named in node.keywords:
+        if named.arg is None:
             raise _refused("`**` in a call")
-        _admit_literal(keyword.value)
+        _admit_literal(named.value)
 
 
 def _admit_literal(node: ast.AST) -> None:

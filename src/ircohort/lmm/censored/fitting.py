@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ModelError, UsageError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.censored.boundary import describe_boundary
+from ircohort.lmm.boundary import find_boundary, in_words
 from ircohort.lmm.censored.climb import Summit, climb, covariance_of_fixed
 from ircohort.lmm.censored.expectation import Cohort, Nodes, Parameters, Rows, expect, replaced_sums
 from ircohort.lmm.censored.outcome import Outcome, read_outcome
@@ -21,6 +21,7 @@ from ircohort.lmm.cohort import plan_of, sums_of
 from ircohort.lmm.fitting import fit_sums
 from ircohort.lmm.formula import parse_formula
 from ircohort.lmm.record import Fit
+from ircohort.lmm.search import lower_factor
 from ircohort.lmm.sums import ParticipantSums, participant_sums
 from ircohort.lmm.tables import fixed_table, random_table
 
@@ -205,6 +206,12 @@ def _in_units(sums: ParticipantSums, unit: float) -> ParticipantSums:
     return ParticipantSums(sums.visits, sums.cross * np.outer(factors, factors), sums.q)
 
 
+def _observed_at(cohort: Cohort, summit: Summit, factor: Floats) -> float:
+    """Give the observed log-likelihood with another covariance of the effects, all else as it is."""
+    without = Parameters(summit.at.b, factor, summit.at.s)
+    return float(expect(cohort, without, summit.nodes).log_likelihood.sum())
+
+
 def _record(outcome: Outcome, start: Fit, problem: _Problem, summit: Summit) -> dict[str, Any]:
     basis, scaling, unit, at = start.basis, start.scaling, problem.unit, summit.at
     to_fixed, to_random = np.linalg.inv(scaling.fixed), np.linalg.inv(scaling.random)
@@ -214,7 +221,12 @@ def _record(outcome: Outcome, start: Fit, problem: _Problem, summit: Summit) -> 
     L = at.A / at.s * np.where(np.diagonal(at.A) < 0, -1.0, 1.0)
     variance = (unit * at.s) ** 2
     sums = _in_units(replaced_sums(problem.cohort, summit.found), 1.0 / unit)
-    direction = describe_boundary(problem.cohort, summit, scaling.random, basis.random_names)
+    boundary = find_boundary(
+        at.A @ at.A.T,
+        scaling.random,
+        [in_words(name) for name in basis.random_names],
+        lambda covariance: _observed_at(problem.cohort, summit, lower_factor(covariance)),
+    )
     modes = summit.found.v @ A.T
     people = {basis.formula.group: start.participant_ids, **dict(zip(basis.random_names, modes.T, strict=True))}
     exact = int(problem.cohort.exact.visits.sum())
@@ -224,8 +236,8 @@ def _record(outcome: Outcome, start: Fit, problem: _Problem, summit: Summit) -> 
         "people": pl.DataFrame(people),
         "log_likelihood": float(summit.found.log_likelihood.sum()) - exact * float(np.log(unit)),
         "converged": summit.settled,
-        "at_boundary": bool(direction),
-        "boundary_direction": direction,
+        "at_boundary": bool(boundary.sentence),
+        "boundary_direction": boundary.sentence,
         "evaluations": summit.evaluations,
         "messages": summit.messages,
         "participants": start.participants,

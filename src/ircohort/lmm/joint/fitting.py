@@ -12,19 +12,21 @@ from scipy.linalg import block_diag
 
 from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.joint.boundary import describe_residuals, find_boundary
+from ircohort.lmm.boundary import find_boundary, in_words
+from ircohort.lmm.identification import require_variation_within
 from ircohort.lmm.joint.likelihood import solve
 from ircohort.lmm.joint.parameters import Pairs, lay_out, never_together, unpack
 from ircohort.lmm.joint.record import Basis, JointFit
+from ircohort.lmm.joint.residuals import describe_residuals
 from ircohort.lmm.joint.search import SMALLEST, Peak, Surface, climb_alone, search, start_at
 from ircohort.lmm.joint.stacking import Stack, exact, parse_all, stack
-from ircohort.lmm.joint.sums import JointSums, joint_sums, single
+from ircohort.lmm.joint.sums import joint_sums, single
 from ircohort.lmm.joint.tables import fixed_table, pattern_table, people_table, random_table, residual_table
+from ircohort.lmm.search import lower_factor
 
 Floats = NDArray[np.float64]
 
 _UNDETERMINED = 1e-3
-_RANK = 1e-10
 
 
 def fit_joint(formulas: Mapping[str, str] | Sequence[str], frame: Any, *, reml: bool = True) -> JointFit:
@@ -93,7 +95,8 @@ def fit_joint(formulas: Mapping[str, str] | Sequence[str], frame: Any, *, reml: 
         of_fixed=_of(len(part.fixed_names) for part in stacked.outcomes),
     )
     for k, part in enumerate(stacked.outcomes):
-        _check_identified(part.name, part.random_names, single(sums, k), _visits(stacked, k))
+        ZZ = single(sums, k).Zw[0, :, :, : len(part.random_names)]
+        require_variation_within(_visits(stacked, k), ZZ, part.random_names, part.name)
     no_person, no_row = never_together(sums)
     parameters = lay_out(sums.of_random, len(parsed), no_person=no_person, no_row=no_row)
     alone = [climb_alone(sums, k, reml=reml) for k in range(len(parsed))]
@@ -129,23 +132,6 @@ def _visits(stacked: Stack, outcome: int) -> NDArray[np.int64]:
     return np.bincount(stacked.person[stacked.observed[:, outcome]], minlength=len(stacked.participant_ids))
 
 
-def _check_identified(name: str, effects: tuple[str, ...], alone: JointSums, visits: NDArray[np.int64]) -> None:
-    """Ask for at least one visit more than the random effects of all participants together can follow."""
-    q = len(effects)
-    ranks = np.linalg.matrix_rank(alone.Zw[0, :, :, :q], hermitian=True, tol=_RANK)
-    if int((visits - ranks).sum()) < 1:
-        raise ModelError(
-            f"No participant has more visits with {name} than its random part ({', '.join(effects)}) has effects.",
-            expected="Measurement variation cannot be told apart from differences between people.",
-            next_step="Use fewer random effects, such as (1 | participant_id), or people with more visits.",
-        )
-    if int(ranks.max()) < q:
-        raise ModelError(
-            f"Within no participant do the terms of the random part of {name} ({', '.join(effects)}) vary.",
-            next_step="Use (1 | participant_id), or people with visits at different times.",
-        )
-
-
 def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any) -> JointFit:
     sums, parts, reml = surface.sums, stacked.outcomes, surface.reml
     names = tuple(part.name for part in parts)
@@ -159,7 +145,12 @@ def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any
     coefficients = basis.offset + basis.fixed @ best.coefficients
     fixed_covariance = basis.fixed @ best.covariance @ basis.fixed.T
     modes = (best.spread @ best.residual[:, :, None])[:, :, 0] @ basis.random.T
-    boundary = find_boundary(sums, G, C @ C.T, basis.random, random_names, reml=reml)
+    boundary = find_boundary(
+        L @ L.T,
+        np.asarray(np.linalg.inv(basis.random), dtype=float),
+        [in_words(effect, outcome) for outcome, effect in random_names],
+        lambda covariance: solve(sums, lower_factor(covariance), C @ C.T, reml=reml).log_likelihood,
+    )
     direction = " ".join(filter(None, (boundary.sentence, describe_residuals(R, names))))
     unknown = _held_pairs(sums.of_random, held.no_person)
     unknown[boundary.flat, :] = unknown[:, boundary.flat] = True

@@ -10,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import FormulaError, ModelError, UsageError
-from ircohort.lmm.design import Basis, Design, build_design, dependent_columns, rows_for
+from ircohort.lmm.design import Basis, Design, build_design, rows_for
 from ircohort.lmm.formula import ModelFormula, parse_formula
+from ircohort.lmm.identification import require_columns, require_response, require_visits
 from ircohort.lmm.sums import Scaling, scaling_of
 
 Floats = NDArray[np.float64]
@@ -22,7 +23,7 @@ MOST_EFFECTS = 9
 
 TAKEN = "visits"
 _EXACT = 1e-6
-_FEWEST_OUTCOMES, _FEWEST_PEOPLE = 2, 2
+_FEWEST_OUTCOMES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,25 +192,6 @@ def _check_size(designs: Mapping[str, Design]) -> None:
 
 
 def _check_outcome(name: str, design: Design) -> None:
-    basis = design.basis
-    if len(design.participant_ids) < _FEWEST_PEOPLE:
-        raise ModelError(
-            f"The model of {name} has one participant.",
-            expected="Differences between people need at least two.",
-            next_step="Check the grouping column of the formula, or the filter before it.",
-        )
-    if np.ptp(design.y) == 0:
-        raise ModelError(f"{name} has the same value at every visit.")
-    for part, X, names in (("fixed", design.X, basis.fixed_names), ("random", design.Z, basis.random_names)):
-        dependent = dependent_columns(X, names)
-        if dependent:
-            raise ModelError(
-                f"In the {part} part of {name}, {', '.join(dependent)} cannot be told apart from the other terms.",
-                expected=f"It is constant, or a combination of the terms before it, over the {len(design.y)} visits.",
-                next_step=f"Leave it out of the formula: {basis.formula.text}",
-            )
-    if len(design.y) <= design.X.shape[1]:
-        raise ModelError(
-            f"The model of {name} has {design.X.shape[1]} fixed effects and {len(design.y)} visits.",
-            expected="There must be more visits than fixed effects.",
-        )
+    require_response(design, name)
+    require_columns(design, name)
+    require_visits(len(design.y), design.X.shape[1], name)
