@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import reduce
 from multiprocessing import get_context
 from operator import add
@@ -21,6 +22,7 @@ from fuzzing import Tally, fuzz  # noqa: E402
 from ircohort.analysis import versions  # noqa: E402
 
 CHUNK = 500
+SHARED = 40
 MEANING = {
     0: "a result whose ledger adds up",
     2: "a command or an input that cannot be meant",
@@ -44,11 +46,14 @@ def main() -> None:
 
 
 def run(first: int, cases: int, workers: int) -> Tally:
-    """Run the cases in chunks, each worker for a number of them."""
+    """Run the cases in chunks, a number of which share their workers; a worker that dies is an exception."""
     last = first + cases
     chunks = [range(start, min(start + CHUNK, last)) for start in range(first, last, CHUNK)]
-    with get_context("spawn").Pool(workers, maxtasksperchild=20) as pool:  # an executor hangs where workers are renewed
-        return reduce(add, pool.imap(fuzz, chunks), Tally())
+    tally = Tally()
+    for start in range(0, len(chunks), SHARED):
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            tally = reduce(add, pool.map(fuzz, chunks[start : start + SHARED]), tally)
+    return tally
 
 
 def page(said: argparse.Namespace, tally: Tally, seconds: float) -> str:
