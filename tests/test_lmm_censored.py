@@ -417,7 +417,8 @@ def test_readings_in_classes_need_no_exact_one():
     frame = clinic(n=100).with_columns(low=classes, high=classes + 2)
     result, plain = fitted(LEVEL, frame), fit(LEVEL.replace("insulin", "true"), frame, reml=False)
     assert result.converged
-    assert np.allclose(result.coefficients, plain.coefficients, atol=2 * plain.fixed["standard_error"].max())
+    # Classes of 2 uIU/mL tell less than readings; what they tell is not another thing.
+    assert (np.abs(result.coefficients - plain.coefficients) < plain.fixed["standard_error"].to_numpy()).all()
 
 
 @pytest.mark.parametrize(

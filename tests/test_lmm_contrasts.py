@@ -19,7 +19,7 @@ from scipy.stats import f as fisher
 from scipy.stats import f_oneway
 from scipy.stats import t as student
 
-from ircohort.errors import ModelError, UsageError
+from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.lmm import fit
 from ircohort.lmm.design import build_design
 from ircohort.lmm.formula import parse_formula
@@ -75,7 +75,7 @@ def test_degrees_of_freedom_and_f_are_those_of_lmertest(dataset, formula, reml):
     test = wald_test(result, identity[1:])
     for quantity in ("F", "df2"):
         np.testing.assert_allclose(
-            test[quantity].item(), expected.filter(pl.col("quantity") == quantity)["value"].item(), rtol=2e-5
+            test[quantity].item(), expected.filter(pl.col("quantity") == quantity)["value"].item(), rtol=5e-6
         )
     assert (variance_information(result).null_directions > 0) == expected["singular"].any()
 
@@ -126,7 +126,7 @@ def test_degrees_of_freedom_with_three_random_effects_are_those_of_a_dense_compu
     ) / (4 * np.outer(lengths, lengths))
     gradient = np.array([np.diag(C @ slope @ C.T) for slope in slopes])
     expected = np.diag(covariance) ** 2 / np.einsum("tk,tu,uk->k", gradient, np.linalg.inv(H), gradient)
-    np.testing.assert_allclose(satterthwaite(result, C), expected, rtol=1e-3)
+    np.testing.assert_allclose(satterthwaite(result, C), expected, rtol=1e-3)  # second differences
 
 
 def test_at_the_boundary_the_result_says_what_was_taken_out():
@@ -145,7 +145,7 @@ def test_the_unit_and_the_origin_of_time_do_not_change_the_inference_on_a_slope(
     for kind in ("model", "CR2"):
         here, there = contrasts(one, [0, 1], covariance=kind), contrasts(other, [0, 1], covariance=kind)
         for name in ("df", "t", "p_value"):
-            np.testing.assert_allclose(here[name].item(), there[name].item(), rtol=1e-4)
+            np.testing.assert_allclose(here[name].item(), there[name].item(), rtol=1e-9)
 
 
 # --- robust covariance ------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_robust_covariance_and_its_degrees_of_freedom_are_those_of_the_written_o
     np.testing.assert_allclose(robust_covariance(result, kind), covariance, rtol=1e-9)
     identity = np.eye(5)
     expected = [dense.freedom(shares, row[None, :]) for row in identity]
-    np.testing.assert_allclose(robust_freedom(result, identity, kind), expected, rtol=1e-9)
+    np.testing.assert_allclose(robust_freedom(sandwich(result, kind), identity), expected, rtol=1e-9)
     joint = identity[[1, 4]]
     assert hotelling_freedom(sandwich(result, kind), joint) == pytest.approx(dense.freedom(shares, joint), rel=1e-9)
 
@@ -323,7 +323,7 @@ def test_a_contrast_without_variance_has_limits_but_no_test(unbalanced):
 def test_simultaneous_quantiles_are_those_of_the_multivariate_t(correlation, df, c, level):
     quantile, error = simultaneous_quantile(np.linalg.cholesky(correlation), freedom=df, level=level)
     assert error < 0.0025
-    assert quantile == pytest.approx(c, abs=0.004)
+    assert quantile == pytest.approx(c, abs=0.004)  # four standard errors
 
 
 def test_one_contrast_said_twice_is_one_contrast(unbalanced):
@@ -348,7 +348,7 @@ def test_simultaneous_limits_cover_every_contrast_at_once():
     A /= np.linalg.norm(A, axis=1, keepdims=True)
     quantile, _ = simultaneous_quantile(A, freedom=9, level=0.9)
     t = random.normal(size=(200_000, 3)) @ A.T / np.sqrt(random.chisquare(9, size=200_000) / 9)[:, None]
-    assert (np.abs(t).max(axis=1) < quantile).mean() == pytest.approx(0.9, abs=0.003)
+    assert (np.abs(t).max(axis=1) < quantile).mean() == pytest.approx(0.9, abs=0.003)  # 4.5 SE
 
 
 # --- bands ------------------------------------------------------------------------------------------------------
@@ -473,12 +473,16 @@ def test_a_model_of_the_mean_only_has_no_terms_to_test():
         (lambda of: robust_covariance(of, "CR3"), "CR3"),
         (lambda of: wald_test(of, np.zeros((1, 5))), "zero throughout"),
         (lambda of: band(of, data("unbalanced"), minus=data("balanced")), "row for row"),
-        (lambda of: band(of, data("unbalanced").with_columns(low=0)), "a column low"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(unbalanced, ask, named):
     with pytest.raises(UsageError, match=named):
         ask(unbalanced)
+
+
+def test_a_band_does_not_overwrite_a_column(unbalanced):
+    with pytest.raises(ColumnError, match="already has a column low"):
+        band(unbalanced, data("unbalanced").with_columns(low=0))
 
 
 def test_percentages_are_refused_of_what_is_not_a_logarithm_or_has_no_unit(unbalanced):

@@ -5,6 +5,7 @@ What is held against: the fit of replicated or resampled rows, dense matrices, a
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from itertools import pairwise
 from operator import add
@@ -341,11 +342,12 @@ def test_a_fit_shows_itself_in_a_few_lines_and_in_a_notebook():
     gaps = cohort().with_columns(pl.when(pl.col("x") < 1).then("x").alias("x"))
     text = repr(fit(SLOPE, gaps))
     assert "restricted maximum likelihood: " in text
-    assert "visits with a missing value were left out" in text
+    assert re.search(r"Visits left out for a missing value: (\d+) \(x \1\)", text)
     assert "people: years" in text
     assert max(map(len, text.split("\n"))) < 130
     html = fit("y ~ x + (1 | participant_id)", cohort())._repr_html_()
-    assert html.count("<table>") == 2
+    assert html.count("<table") == 2
+    assert html.count("text-align: left") == 2 + 2 + 2
     assert "y ~ x + (1 | participant_id)" in html
 
 
@@ -353,3 +355,31 @@ def test_the_boundary_and_the_last_rung_are_shown_in_words():
     flat = cohort(7, level=0, slope=0)
     assert "At the boundary. Beyond measurement variation" in repr(fit("y ~ years + (1 | participant_id)", flat))
     assert "Ordinary least squares" in repr(fit_with_fallback("y ~ years + (1 | participant_id)", flat))
+
+
+def test_a_small_fit_points_to_intervals_with_degrees_of_freedom():
+    for frame in (cohort(people=49), cohort(people=50)):
+        result = fit(SLOPE, frame)
+        assert ("degrees of freedom" in repr(result)) == (result.participants < 50)
+
+
+def test_sampling_weights_are_shown_as_what_they_are():
+    text = repr(fit(SLOPE, weighted_cohort(), weights="weight", weights_kind="sampling"))
+    assert text.startswith("Linear mixed model, pseudo-likelihood with sampling weights, cluster-robust covariance: ")
+    assert "Log-likelihood" not in text
+
+
+def test_participants_who_are_lost_to_a_gap_are_counted_in_what_is_shown():
+    first = cohort()["participant_id"].min()
+    gaps = cohort().with_columns(pl.when(pl.col("participant_id") != first).then("x").alias("x"))
+    assert "participants without any other visit: 1." in repr(fit(SLOPE, gaps))
+
+
+def test_each_correlation_stands_in_the_column_of_its_effect():
+    lines = repr(fit("y ~ years + x + (1 + years + x | participant_id)", cohort(people=60))).split("\n")
+    level, slope, other = (
+        next(line for line in lines if line.startswith(f"people: {name}")) for name in ("Intercept", "years", "x")
+    )
+    assert [len(line.split()) for line in (level, slope, other)] == [3, 4, 5]
+    assert len(slope) == other.index(other.split()[-2]) + len(other.split()[-2])
+    assert "correlations" not in repr(fit("y ~ years + (1 + years || participant_id)", cohort()))

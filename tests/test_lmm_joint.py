@@ -118,6 +118,9 @@ def in_nlme(name: tuple[str, str]) -> str:
     return f"outcome{name[0]}" + ("" if name[1] == "Intercept" else f":{name[1]}")
 
 
+# nlme ends its search within some 1e-9 of the log-likelihood; estimates are known to the root of that.
+
+
 def test_the_log_likelihood_is_that_of_nlme(fitted):
     name, fit = fitted
     assert fit.converged
@@ -191,9 +194,9 @@ def test_personal_curves_are_the_dense_conditional_expectations(fitted):
         x = Dense.spread(at, k, len(fit.outcomes), ["one", "years", "age"])
         z = Dense.spread(at, k, len(fit.outcomes), ["one", "years"])
         expected, sd = by_hand.predict(row["participant_id"], x, z, fit.random_covariance, fit.residual_covariance)
-        assert row["fitted"] == pytest.approx(expected, rel=1e-8)
-        assert row["sd"] == pytest.approx(sd, rel=1e-7)
-        assert row["high"] - row["fitted"] == pytest.approx(1.959963984540054 * sd, rel=1e-7)
+        assert row["estimate"] == pytest.approx(expected, rel=1e-8)
+        assert row["standard_error"] == pytest.approx(sd, rel=1e-7)
+        assert row["high"] - row["estimate"] == pytest.approx(1.959963984540054 * sd, rel=1e-7)
 
 
 # --- correlations ------------------------------------------------------------------------------------------------
@@ -315,7 +318,9 @@ def test_splines_keep_their_knots_in_prediction():
     formulas = {name: text.replace("years", "bs(years, df=4)") for name, text in LEVEL.items()}
     fit = fit_joint(formulas, frame)
     everyone, few = predict_joint(fit, frame), predict_joint(fit, frame.head(2))
-    assert few["fitted"].to_list() == pytest.approx(everyone.filter(pl.col("row") < 2)["fitted"].to_list(), rel=1e-12)
+    assert few["estimate"].to_list() == pytest.approx(
+        everyone.filter(pl.col("row") < 2)["estimate"].to_list(), rel=1e-12
+    )
 
 
 # --- people and outcomes that are not all there ------------------------------------------------------------------
@@ -329,7 +334,7 @@ def test_who_never_had_an_outcome_is_judged_from_the_other():
     assert np.corrcoef(missing["first:Intercept"], missing["second:Intercept"])[0, 1] > 0.99
     curves = predict_joint(fit, frame.with_columns(years=pl.lit(2.0))).filter(outcome="second")
     had = curves["participant_id"] >= "p030"
-    assert curves.filter(~had)["sd"].min() > curves.filter(had)["sd"].max()
+    assert curves.filter(~had)["standard_error"].min() > curves.filter(had)["standard_error"].max()
 
 
 def test_outcomes_never_in_one_visit_have_no_residual_correlation():
@@ -563,5 +568,21 @@ def test_prediction_refuses_strangers_and_leaves_gaps_empty():
     with pytest.raises(ColumnError, match="no column participant_id"):
         predict_joint(fit, pl.DataFrame({"years": [1.0]}))
     table = predict_joint(fit, pl.DataFrame({"participant_id": ["p001", "p001"], "years": [1.0, None]}))
-    assert table["fitted"].is_null().to_list() == [False, True, False, True]
-    assert table["sd"].is_null().to_list() == [False, True, False, True]
+    assert table["estimate"].is_null().to_list() == [False, True, False, True]
+    assert table["standard_error"].is_null().to_list() == [False, True, False, True]
+    nobody = predict_joint(fit, pl.DataFrame({"participant_id": ["p001", None], "years": [1.0, 1.0]}))
+    assert nobody["estimate"].is_null().to_list() == [False, True, False, True]
+
+
+def test_intervals_of_curves_and_correlations_have_the_level_asked_for():
+    fit, rows = fit_joint(LEVEL, cohort()), cohort().head(3)
+    for ask, middle in (
+        (lambda **how: predict_joint(fit, rows, **how), lambda x: x),
+        (lambda **how: correlations(fit, **how), np.arctanh),
+    ):
+        wide, narrow = (middle(ask(level=level).select("low", "high").to_numpy()) for level in (0.99, 0.5))
+        ratio = np.ptp(wide, axis=1) / np.ptp(narrow, axis=1)
+        expected = 2.5758293035489004 / 0.6744897501960817  # R: qnorm(c(0.995, 0.75))
+        np.testing.assert_allclose(ratio, expected, rtol=1e-9)
+        with pytest.raises(UsageError, match="The level is 95"):
+            ask(level=95)

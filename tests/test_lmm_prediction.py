@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import block_diag
 
-from ircohort.errors import ColumnError, UsageError
+from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.lmm import design_matrix, fit, random_design_matrix
 from ircohort.lmm.prediction.posterior import posterior, random_effects
 from ircohort.lmm.prediction.predicting import predict
@@ -77,7 +77,7 @@ def test_predictions_are_those_of_lme4(dataset, formula):
         "stranger_at_9": predict(found, nobody),
     }.items():
         theirs = LME4.filter(dataset=dataset, formula=formula, quantity=quantity)["value"]
-        np.testing.assert_allclose(answer["predicted"], theirs, atol=1e-6)
+        np.testing.assert_allclose(answer["estimate"], theirs, atol=1e-6)
 
 
 # --- against dense matrices -------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_personal_curves_and_errors_solve_the_equations_of_henderson(formula):
     found = fit(formula, visits)
     solution, C, W = henderson(found, visits)
     answer = predict(found, visits, variances="known")
-    np.testing.assert_allclose(answer["predicted"], W @ solution, atol=1e-8)
+    np.testing.assert_allclose(answer["estimate"], W @ solution, atol=1e-8)
     np.testing.assert_allclose(answer["standard_error"], np.sqrt(np.einsum("ij,jk,ik->i", W, C, W)), atol=1e-8)
     known = posterior(found)
     p, q = len(found.coefficients), len(found.random_names)
@@ -122,7 +122,7 @@ def test_a_new_persons_history_gives_the_conditional_normal_distribution(fitted)
         # The history did not inform b, which is independent of it.
         left = x - pull @ X
         variance = z @ G @ z - pull @ Z @ G @ z + left @ others.fixed_covariance @ left
-        assert answer["predicted"][row] == pytest.approx(expected, abs=1e-8)
+        assert answer["estimate"][row] == pytest.approx(expected, abs=1e-8)
         assert answer["standard_error"][row] == pytest.approx(np.sqrt(variance), abs=1e-8)
     assert answer["known_person"].all()
 
@@ -188,7 +188,7 @@ def test_a_new_reading_adds_the_residual_variance(fitted):
 def test_the_mean_of_the_population_has_the_error_of_the_fixed_effects(fitted):
     X = design_matrix(fitted, data())
     answer = predict(fitted, data().drop("participant_id"), personal=False)
-    np.testing.assert_allclose(answer["predicted"], X @ fitted.coefficients)
+    np.testing.assert_allclose(answer["estimate"], X @ fitted.coefficients)
     expected = np.sqrt(np.einsum("ij,jk,ik->i", X, fitted.fixed_covariance, X))
     np.testing.assert_allclose(answer["standard_error"], expected)
     assert not answer["known_person"].any()
@@ -209,8 +209,8 @@ def test_a_stranger_and_any_reading_of_the_population_have_the_variation_of_peop
 def test_the_interval_widens_with_its_level_and_is_normal(fitted):
     answer = predict(fitted, data(), level=0.8)
     half = 1.2815515655446004 * answer["standard_error"]  # R: qnorm(0.9)
-    np.testing.assert_allclose(answer["high"], answer["predicted"] + half)
-    np.testing.assert_allclose(answer["low"], answer["predicted"] - half)
+    np.testing.assert_allclose(answer["high"], answer["estimate"] + half)
+    np.testing.assert_allclose(answer["low"], answer["estimate"] - half)
 
 
 def test_a_visit_of_history_narrows_the_prior_and_more_visits_narrow_it_further(fitted):
@@ -225,18 +225,18 @@ def test_a_logarithm_is_taken_back_to_medians():
     visits = data().with_columns(homa_ir=pl.col("y").exp())
     found = fit("log(homa_ir) ~ years + (1 + years | participant_id)", visits)
     plain, natural = predict(found, visits), predict(found, visits, exponentiate=True)
-    for name in ("predicted", "low", "high"):
+    for name in ("estimate", "low", "high"):
         np.testing.assert_allclose(natural[name], np.exp(plain[name]))
     assert natural["standard_error"].equals(plain["standard_error"])
     again = predict(fit("y ~ years + (1 + years | participant_id)", visits), visits)
-    np.testing.assert_allclose(plain["predicted"], again["predicted"], atol=1e-7)
+    np.testing.assert_allclose(plain["estimate"], again["estimate"], atol=1e-7)
 
 
 def test_a_response_that_remembers_its_mean_remembers_that_of_the_fit():
     visits = data()
     plain, scaled = (fit(f"{y} ~ years + (1 | participant_id)", visits) for y in ("y", "center(y)"))
     new = visits.filter(pl.col("participant_id") == "u05").with_columns(participant_id=pl.lit("new"))
-    first, second = (predict(found, new, history=new)["predicted"] for found in (plain, scaled))
+    first, second = (predict(found, new, history=new)["estimate"] for found in (plain, scaled))
     np.testing.assert_allclose(first - visits["y"].mean(), second, atol=1e-8)
 
 
@@ -252,12 +252,12 @@ def test_rows_keep_their_order_and_columns_and_gaps_stay_in_place(fitted):
         years=pl.when(pl.int_range(pl.len()) == 7).then(float("nan")).otherwise("years"),
     )
     answer = predict(fitted, gaps)
-    assert answer.columns == [*visits.columns, "predicted", "standard_error", "low", "high", "known_person"]
-    for name in ("predicted", "standard_error", "low", "high"):
+    assert answer.columns == [*visits.columns, "estimate", "standard_error", "low", "high", "known_person"]
+    for name in ("estimate", "standard_error", "low", "high"):
         assert np.flatnonzero(answer[name].is_null()).tolist() == [3, 5, 7]
-    rest = ~answer["predicted"].is_null()
-    assert answer["predicted"].filter(rest).to_list() == whole["predicted"].filter(rest).to_list()
-    assert predict(fitted, gaps, personal=False)["predicted"][5] is not None
+    rest = ~answer["estimate"].is_null()
+    assert answer["estimate"].filter(rest).to_list() == whole["estimate"].filter(rest).to_list()
+    assert predict(fitted, gaps, personal=False)["estimate"][5] is not None
 
 
 def test_a_pandas_frame_gives_a_pandas_frame_and_integers_survive_a_gap():
@@ -268,7 +268,7 @@ def test_a_pandas_frame_gives_a_pandas_frame_and_integers_survive_a_gap():
     answer = predict(found, frame)
     assert isinstance(answer, pd.DataFrame)
     assert answer["known_person"].tolist() == [True, False, False, False]
-    assert answer["predicted"].isna().tolist() == [False, True, False, False]
+    assert answer["estimate"].isna().tolist() == [False, True, False, False]
 
 
 def test_an_empty_table_gives_an_empty_table(fitted):
@@ -283,7 +283,7 @@ def test_one_visit_in_the_fit_is_enough_for_a_personal_curve():
     found = fit(COVARIATES, visits)
     solution, _, W = henderson(found, visits)
     answer = predict(found, visits, variances="known")
-    np.testing.assert_allclose(answer["predicted"], W @ solution, atol=1e-8)
+    np.testing.assert_allclose(answer["estimate"], W @ solution, atol=1e-8)
     assert answer.filter(participant_id="u05")["known_person"].to_list() == [True]
 
 
@@ -294,7 +294,7 @@ def test_without_differences_between_people_all_have_the_curve_of_the_population
     table = random_effects(found)
     assert (table["mode"].abs() < 1e-12).all()
     assert (table["sd"] < 1e-10).all()
-    np.testing.assert_allclose(predict(found, visits)["predicted"], predict(found, visits, personal=False)["predicted"])
+    np.testing.assert_allclose(predict(found, visits)["estimate"], predict(found, visits, personal=False)["estimate"])
     # That the variance was estimated as zero does not make it known to be.
     errors = predict(found, visits)["standard_error"] / predict(found, visits, variances="known")["standard_error"]
     assert (errors > 1.05).all()
@@ -314,7 +314,7 @@ def test_participants_come_in_the_order_asked_for(fitted):
         ({"target": "mean"}, UsageError, '"curve" or "reading"'),
         ({"new_people": "drop"}, UsageError, '"population" or "refuse"'),
         ({"variances": "none"}, UsageError, '"estimated" or "known"'),
-        ({"exponentiate": True}, UsageError, "not a logarithm"),
+        ({"exponentiate": True}, ModelError, "not a logarithm"),
         ({"personal": False, "history": data()}, UsageError, "personal=True"),
         ({"history": data()}, UsageError, "36 people of the history were in the fit"),
         ({"history": data().drop("y")}, ColumnError, "no column y"),
@@ -354,7 +354,7 @@ def test_the_unit_of_time_and_the_order_of_rows_do_not_matter(seed, unit, start)
     one, two = fit(formula, visits), fit(formula, changed)
     first = predict(one, visits, history=visits.head(0)).sort("participant_id", "y")
     second = predict(two, changed).sort("participant_id", "y")
-    for name in ("predicted", "standard_error"):
+    for name in ("estimate", "standard_error"):
         np.testing.assert_allclose(first[name], second[name], rtol=1e-5)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ircohort.lmm.record import Fit
 
 _FIXED = ("", "estimate", "standard error", "95 % interval", "z", "p")
-_RANDOM = ("", "sd", "correlations")
+_FEW = 50
 
 Table = tuple[Sequence[str], list[list[str]]]
 
@@ -33,6 +33,8 @@ def html_of(fit: Fit) -> str:
 def _title(fit: Fit) -> str:
     how = "restricted maximum likelihood" if fit.reml else "maximum likelihood"
     weighted = f", {fit.weights_kind} weights" if fit.weights_kind else ""
+    if fit.weights_kind == "sampling":
+        how, weighted = "pseudo-likelihood with sampling weights", ", cluster-robust covariance"
     model = f"Linear mixed model, {how}{weighted}"
     if fit.engine == "ols":
         model = "Ordinary least squares, cluster-robust covariance"
@@ -46,38 +48,54 @@ def _fixed(fit: Fit) -> Table:
         low, high = _numbers(estimate - 1.959964 * error, estimate + 1.959964 * error, spread=error)
         shown = _numbers(estimate, error, spread=error)
         z = estimate / error
-        rows.append([name, *shown, f"{low} to {high}", f"{z:.2f}", _p_value(z)])
+        rows.append([name, *shown, f"{low} to {high}", f"{z:z.2f}", _p_value(z)])
     return _FIXED, rows
 
 
 def _random(fit: Fit) -> Table:
+    """Give each effect's sd and, in a column each, its correlations with the effects before it."""
     G = fit.random_covariance
     sds = np.sqrt(np.diagonal(G))
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = G / np.outer(sds, sds)
+        correlation = np.clip(G / np.outer(sds, sds), -1, 1)
+    columns = 0 if fit.basis.formula.diagonal else len(sds) - 1
+    head = ["", "sd", *["correlations", *[""] * (columns - 1)][:columns]]
     rows = []
     for j, name in enumerate(fit.random_names):
-        known = correlation[j, : 0 if fit.basis.formula.diagonal else j]
-        shown = "  ".join("-" if np.isnan(one) else f"{np.clip(one, -1, 1):.2f}" for one in known)
-        rows.append([f"people: {name}", f"{sds[j]:.4g}", shown])
+        shown = ["-" if np.isnan(one) else f"{one:z.2f}" for one in correlation[j, : min(j, columns)]]
+        rows.append([f"people: {name}", f"{sds[j]:.4g}", *shown, *[""] * (columns - len(shown))])
     people = [] if fit.engine == "ols" else rows
-    return _RANDOM, [*people, ["residual", f"{np.sqrt(fit.residual_variance):.4g}", ""]]
+    return head, [*people, ["residual", f"{np.sqrt(fit.residual_variance):.4g}", *[""] * columns]]
 
 
 def _sentences(fit: Fit) -> list[str]:
     searched = f" after {fit.evaluations} evaluations" if (fit.evaluations or 0) > 1 else ""
     state = f"{'Converged' if fit.converged else 'NOT CONVERGED'}{searched}"
     likelihood = "" if np.isnan(fit.log_likelihood) else f"Log-likelihood {fit.log_likelihood:,.4f}. "
-    lost = fit.dropped.get("any")
-    dropped = [f"{lost['visits']:,} visits with a missing value were left out."] if lost else []
     boundary = [f"At the boundary. {fit.boundary_direction}"] if fit.at_boundary else []
-    return [f"{likelihood}{state}.", *boundary, *dropped, *fit.messages]
+    return [f"{likelihood}{state}.", *boundary, *_dropped(fit), *_few(fit), *fit.messages]
+
+
+def _dropped(fit: Fit) -> list[str]:
+    lost = fit.dropped.get("any")
+    if not lost:
+        return []
+    gaps = ", ".join(f"{name} {count['visits']:,}" for name, count in fit.dropped.items() if name != "any")
+    people = f"; participants without any other visit: {lost['participants_lost']:,}" * bool(lost["participants_lost"])
+    return [f"Visits left out for a missing value: {lost['visits']:,} ({gaps}){people}."]
+
+
+def _few(fit: Fit) -> list[str]:
+    """Say where the normal intervals of the table are too narrow to be read as they stand."""
+    if fit.engine == "ols" or fit.weights_kind or fit.participants >= _FEW:
+        return []
+    return [f"Fewer than {_FEW} participants: contrasts and term_tests give wider intervals, with degrees of freedom."]
 
 
 def _numbers(*values: float, spread: float) -> list[str]:
     """Write values with the decimals that their standard error has three digits of."""
     decimals = int(np.clip(2 - np.floor(np.log10(spread)), 0, 12)) if spread > 0 else 4
-    return [f"{value:,.{decimals}f}" for value in values]
+    return [f"{value:z,.{decimals}f}" for value in values]
 
 
 def _p_value(z: float) -> str:
@@ -96,6 +114,15 @@ def _lines(head: Sequence[str], rows: list[list[str]]) -> list[str]:
 
 
 def _html(head: Sequence[str], rows: list[list[str]]) -> str:
-    titles = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+    """Lay a table out with its alignment in the cells, for viewers that have no style of their own."""
+    titles = _cells("th", head)
+    body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
+    return f'<table style="margin-bottom: 1em"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _cells(tag: str, row: Sequence[str]) -> str:
+    sides = ["left", *["right"] * (len(row) - 1)]
+    style = "padding: 0.2em 0.6em; white-space: pre; text-align:"
+    return "".join(
+        f'<{tag} style="{style} {side}">{escape(cell)}</{tag}>' for cell, side in zip(row, sides, strict=True)
+    )

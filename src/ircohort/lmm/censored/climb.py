@@ -109,6 +109,7 @@ def climb(cohort: Cohort, start: Parameters, place: Place, *, diagonal: bool, fi
 
 def _quasi_newton(surface: _Surface, x: Floats, nodes: Nodes, guess: Floats) -> Floats:
     def loss(x: Floats) -> tuple[float, Floats]:
+        # A long step of the line search may leave the range of numbers; it is then taken back.
         with np.errstate(all="ignore"):
             value, slope = surface.value(x, nodes)
         return -value, -slope

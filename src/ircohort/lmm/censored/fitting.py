@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.boundary import find_boundary, in_words
 from ircohort.lmm.censored.climb import Summit, climb, covariance_of_fixed
 from ircohort.lmm.censored.expectation import Cohort, Nodes, Parameters, Rows, expect, replaced_sums
-from ircohort.lmm.censored.outcome import Outcome, read_outcome
+from ircohort.lmm.censored.outcome import CensoredDesign, read_outcome
 from ircohort.lmm.censored.quadrature import POINTS, SOBOL_POINTS, place_nodes, rule_for
 from ircohort.lmm.censored.record import CensoredFit
 from ircohort.lmm.cohort import plan_of, sums_of
 from ircohort.lmm.fitting import fit_sums
 from ircohort.lmm.formula import parse_formula
+from ircohort.lmm.prediction.posterior import scaled_coefficients
 from ircohort.lmm.record import Fit
 from ircohort.lmm.search import lower_factor
 from ircohort.lmm.sums import ParticipantSums, participant_sums
@@ -103,8 +104,7 @@ def fit_censored(
     parsed = parse_formula(formula)
     outcome = read_outcome(parsed, to_polars(frame), lower, upper)
     _require_scale(outcome)
-    plan = plan_of(outcome.design, "", "")
-    start = fit_sums(sums_of(outcome.design, plan), reml=False)
+    start = fit_sums(sums_of(outcome.design, plan_of(outcome.design, "", "")), reml=False)
     points = _points(points, start.sums.q)
     problem = _problem(outcome, start)
     summit = climb(
@@ -116,12 +116,18 @@ def fit_censored(
     )
     finer = expect(problem.cohort, summit.at, _nodes(problem, summit.at, _finer(points, start.sums.q), seed))
     error = abs(float((finer.log_likelihood - summit.found.log_likelihood).sum()))
-    record = _record(outcome, start, problem, summit)
+    record = _record(outcome, start, problem, summit, _Asked(lower, upper, points), error)
     kind = kind_of(frame)
-    tables = {name: kind(record.pop(name)) for name in ("fixed", "random", "people")}
-    return CensoredFit(
-        formula=parsed.text, lower=lower, upper=upper, points=points, integration_error=error, **tables, **record
-    )
+    return replace(record, fixed=kind(record.fixed), random=kind(record.random), people=kind(record.people))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the record repeats of the arguments: the columns of bounds, and the points of the integration."""
+
+    lower: str
+    upper: str
+    points: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +145,7 @@ class _Problem:
     ids: tuple[Any, ...]
 
 
-def _require_scale(outcome: Outcome) -> None:
+def _require_scale(outcome: CensoredDesign) -> None:
     """Refuse bounds alone that fit the better the further away, or the wider, the readings are."""
     low, high = outcome.low[outcome.censored], outcome.high[outcome.censored]
     ends = np.concatenate([low, high])
@@ -171,7 +177,7 @@ def _nodes(problem: _Problem, at: Parameters, points: int, seed: int) -> Nodes:
     return place_nodes(problem.cohort, at, problem.several, rule)
 
 
-def _problem(outcome: Outcome, start: Fit) -> _Problem:
+def _problem(outcome: CensoredDesign, start: Fit) -> _Problem:
     design, scaling, censored = outcome.design, start.scaling, outcome.censored
     unit = float(np.sqrt(start.residual_variance))
     seen = (~censored).astype(np.float64)
@@ -193,11 +199,15 @@ def _problem(outcome: Outcome, start: Fit) -> _Problem:
     # A variance that starts at zero would stay there, because the slope vanishes.
     L = start.relative_factor.copy()
     np.fill_diagonal(L, np.maximum(np.diagonal(L), _SMALLEST_FACTOR))
-    b = scaling.fixed @ (start.coefficients - scaling.offset) / unit
+    b = scaled_coefficients(start) / unit
     several = np.flatnonzero(np.bincount(rows.person, minlength=len(counts)) > 1)
-    ids = tuple(design.participant_ids.to_list())
     return _Problem(
-        cohort, Cohort(every, every, rows.take(np.zeros(0, dtype=np.int64))), Parameters(b, L, 1.0), unit, several, ids
+        cohort=cohort,
+        filled=Cohort(every, every, rows.take(np.zeros(0, dtype=np.int64))),
+        start=Parameters(b, L, 1.0),
+        unit=unit,
+        several=several,
+        ids=tuple(design.participant_ids.to_list()),
     )
 
 
@@ -212,15 +222,15 @@ def _observed_at(cohort: Cohort, summit: Summit, factor: Floats) -> float:
     return float(expect(cohort, without, summit.nodes).log_likelihood.sum())
 
 
-def _record(outcome: Outcome, start: Fit, problem: _Problem, summit: Summit) -> dict[str, Any]:
+def _record(
+    outcome: CensoredDesign, start: Fit, problem: _Problem, summit: Summit, asked: _Asked, error: float
+) -> CensoredFit:
     basis, scaling, unit, at = start.basis, start.scaling, problem.unit, summit.at
     to_fixed, to_random = np.linalg.inv(scaling.fixed), np.linalg.inv(scaling.random)
     coefficients = scaling.offset + unit * to_fixed @ at.b
     covariance = unit**2 * to_fixed @ covariance_of_fixed(summit.information, len(at.b)) @ to_fixed.T
     A = unit * to_random @ at.A
-    L = at.A / at.s * np.where(np.diagonal(at.A) < 0, -1.0, 1.0)
     variance = (unit * at.s) ** 2
-    sums = _in_units(replaced_sums(problem.cohort, summit.found), 1.0 / unit)
     boundary = find_boundary(
         at.A @ at.A.T,
         scaling.random,
@@ -230,37 +240,42 @@ def _record(outcome: Outcome, start: Fit, problem: _Problem, summit: Summit) -> 
     modes = summit.found.v @ A.T
     people = {basis.formula.group: start.participant_ids, **dict(zip(basis.random_names, modes.T, strict=True))}
     exact = int(problem.cohort.exact.visits.sum())
-    return {
-        "fixed": fixed_table(basis.fixed_names, coefficients, covariance),
-        "random": random_table(basis.random_names, A @ A.T, variance, diagonal=basis.formula.diagonal),
-        "people": pl.DataFrame(people),
-        "log_likelihood": float(summit.found.log_likelihood.sum()) - exact * float(np.log(unit)),
-        "converged": summit.settled,
-        "at_boundary": bool(boundary.sentence),
-        "boundary_direction": boundary.sentence,
-        "evaluations": summit.evaluations,
-        "messages": summit.messages,
-        "participants": start.participants,
-        "visits": start.visits,
-        "censored": _counts(outcome, problem),
-        "dropped": outcome.design.dropped,
-        "reml": False,
-        "engine": "ircohort",
-        "coefficients": coefficients,
-        "fixed_covariance": covariance,
-        "random_covariance": A @ A.T,
-        "residual_variance": variance,
-        "fixed_names": basis.fixed_names,
-        "random_names": basis.random_names,
-        "participant_ids": start.participant_ids,
-        "basis": basis,
-        "sums": sums,
-        "scaling": scaling,
-        "relative_factor": L,
-    }
+    return CensoredFit(
+        formula=basis.formula.text,
+        lower=asked.lower,
+        upper=asked.upper,
+        fixed=fixed_table(basis.fixed_names, coefficients, covariance),
+        random=random_table(basis.random_names, A @ A.T, variance, diagonal=basis.formula.diagonal),
+        people=pl.DataFrame(people),
+        log_likelihood=float(summit.found.log_likelihood.sum()) - exact * float(np.log(unit)),
+        integration_error=error,
+        points=asked.points,
+        converged=summit.settled,
+        at_boundary=bool(boundary.sentence),
+        boundary_direction=boundary.sentence,
+        evaluations=summit.evaluations,
+        messages=summit.messages,
+        participants=start.participants,
+        visits=start.visits,
+        censored=_counts(outcome, problem),
+        dropped=outcome.design.dropped,
+        reml=False,
+        engine=start.engine,
+        coefficients=coefficients,
+        fixed_covariance=covariance,
+        random_covariance=A @ A.T,
+        residual_variance=variance,
+        fixed_names=basis.fixed_names,
+        random_names=basis.random_names,
+        participant_ids=start.participant_ids,
+        basis=basis,
+        sums=_in_units(replaced_sums(problem.cohort, summit.found), 1.0 / unit),
+        scaling=scaling,
+        relative_factor=at.A / at.s * np.where(np.diagonal(at.A) < 0, -1.0, 1.0),
+    )
 
 
-def _counts(outcome: Outcome, problem: _Problem) -> dict[str, int]:
+def _counts(outcome: CensoredDesign, problem: _Problem) -> dict[str, int]:
     low, high = outcome.low[outcome.censored], outcome.high[outcome.censored]
     above, below = np.isneginf(low), np.isposinf(high)
     return {

@@ -24,7 +24,7 @@ _Y, _LOW, _HIGH, _CENSORED = "__y", "__low", "__high", "__censored"  # no name t
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class CensoredDesign:
     """The arrays of a model with N visits, and what is known of the censored ones.
 
     In ``design``, ``y`` (N,) holds the exact reading, or for a censored visit a value within its bounds to start
@@ -37,7 +37,7 @@ class Outcome:
     censored: NDArray[np.bool_]
 
 
-def read_outcome(formula: ModelFormula, frame: pl.DataFrame, lower: str, upper: str) -> Outcome:
+def read_outcome(formula: ModelFormula, frame: pl.DataFrame, lower: str, upper: str) -> CensoredDesign:
     """Make the arrays of a model with a censored response.
 
     A visit with a bound at either end is censored, whatever its reading says; with both bounds equal it is exact;
@@ -73,7 +73,7 @@ def read_outcome(formula: ModelFormula, frame: pl.DataFrame, lower: str, upper: 
     y[censored] = within(y[~censored], low[censored], high[censored])
     ids = groups.gather(starts)
     design = replace(design, y=y, X=X[keep], Z=Z[keep], starts=starts, participant_ids=ids)
-    return Outcome(design, low, high, censored)
+    return CensoredDesign(design, low, high, censored)
 
 
 def within(exact: Floats, low: Floats, high: Floats) -> Floats:

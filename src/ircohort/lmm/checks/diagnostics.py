@@ -13,6 +13,7 @@ from scipy.special import chdtrc, ndtri
 from ircohort.frames import kind_of
 from ircohort.lmm.checks.serial import SerialTest, correlation_by_lag, score_test, semivariogram
 from ircohort.lmm.checks.visit_residuals import FittedRows, fitted_rows
+from ircohort.lmm.inference.weighting import weights_of
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.prediction.posterior import (
     known_ids,
@@ -138,11 +139,6 @@ def diagnostics(fit: Fit, frame: Any = None, *, time: str | None = None) -> Diag
     )
 
 
-def _weights(fit: Fit) -> Floats:
-    weights = fit.sums.weights
-    return np.ones(fit.participants) if weights is None else np.asarray(weights, dtype=np.float64)
-
-
 def _standardised_modes(fit: Fit) -> dict[str, Floats]:
     """Give the modes over the SD that they should have, which is less than that of the effects."""
     terms = terms_of_fit(fit, np.arange(fit.participants))
@@ -205,7 +201,7 @@ def _root_mean_square(values: Floats) -> float | None:
 
 
 def _tests(fit: Fit, rows: FittedRows) -> tuple[SerialTest, pl.DataFrame]:
-    weights, s = _weights(fit), np.sqrt(fit.residual_variance)
+    weights, s = weights_of(fit.sums), np.sqrt(fit.residual_variance)
     visits = rows.visits
     serial = score_test(
         visits, fit.relative_factor, rows.residual / s, rows.fixed, weights, diagonal=fit.basis.formula.diagonal
@@ -245,7 +241,7 @@ def _spread_test(rows: FittedRows, weights: Floats) -> tuple[float | None, float
 
 
 def _influence(fit: Fit) -> pl.DataFrame:
-    weights, sums, p = _weights(fit), fit.sums, len(fit.coefficients)
+    weights, sums, p = weights_of(fit.sums), fit.sums, len(fit.coefficients)
     b, covariance = scaled_coefficients(fit), scaled_covariance(fit)
     total = np.linalg.inv(profile(fit.sums, fit.relative_factor, reml=fit.reml).covariance_over_variance)
     inverse = np.linalg.inv(covariance)

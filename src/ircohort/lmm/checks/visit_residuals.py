@@ -15,8 +15,8 @@ from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.checks.serial import Visits, whiten
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.prediction.posterior import find_positions, known_ids, terms_of_fit
-from ircohort.lmm.prediction.predicting import carry_to_rows, refuse_overwriting, response_rows
-from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
+from ircohort.lmm.prediction.predicting import carry_to_rows
+from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix, refuse_overwriting, response_rows
 from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def residuals(fit: Fit, frame: Any = None, *, time: str | None = None) -> Any:
 
     Returns
     -------
-    table
+    data frame
         One row per visit of the fit, sorted by participant and time, of the kind of frame of the fit: its variables
         and :data:`RESIDUAL_COLUMNS`. Fitted values and ``residual`` (response minus personal fitted value) are in the
         unit of the response (after its transform). ``standardised_residual``: over its own SD, null if that is zero.

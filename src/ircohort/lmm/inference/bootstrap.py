@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of
 from ircohort.lmm.likelihood import gls_terms
+from ircohort.lmm.prediction.posterior import find_positions
 from ircohort.lmm.record import Fit
 from ircohort.lmm.search import maximise
 from ircohort.parallel import each
@@ -170,9 +171,14 @@ def bootstrap_intervals(fit: Fit, refits: Bootstrap, *, kind: str = "studentized
 
     Returns
     -------
-    DataFrame
+    data frame
         ``term``, ``estimate``, ``low``, ``high``, ``n_refits`` (those that did not fail), of the kind of the fit's
         tables. Null where fewer than 2 refits are left.
+
+    Raises
+    ------
+    UsageError
+        If the kind is another, or the level is not between 0 and 1.
 
     Source
     ------
@@ -268,14 +274,14 @@ def _columns_of(
     ids = (
         fit.participant_ids if participant_ids is None else pl.Series(participant_ids, dtype=fit.participant_ids.dtype)
     )
-    places = pl.DataFrame({"id": ids}).with_row_index("place")
-    asked = pl.DataFrame({"id": fit.participant_ids}).join(places, on="id", how="left", maintain_order="left")["place"]
-    if weights.ndim != 2 or weights.shape[1] != len(ids) or asked.null_count():
+    asked = find_positions(ids, fit.participant_ids)
+    absent = int((asked < 0).sum())
+    if weights.ndim != 2 or weights.shape[1] != len(ids) or absent:
         raise UsageError(
             f"The weights have the shape {weights.shape}, for {len(ids)} participants.",
-            expected=f"One column for each; {asked.null_count()} participants of the fit have none.",
+            expected=f"One column for each; {absent} participants of the fit have none.",
         )
-    return asked.to_numpy().astype(np.int64)
+    return asked
 
 
 def _solve_each(A: Floats, b: Floats) -> Floats:

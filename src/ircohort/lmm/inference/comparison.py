@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from ircohort.errors import ColumnError, ModelError, UsageError
+from ircohort.lmm.design import COLLINEAR
+from ircohort.lmm.inference.weighting import require_likelihood, weights_of
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
 from ircohort.lmm.record import Fit
 
@@ -16,9 +18,6 @@ Floats = NDArray[np.float64]
 
 SAME = 1e-7
 """Sums of the same visits, relative to their size, differ by rounding in two bases: by less than this."""
-
-IN_SPAN = 1e-7
-"""A column is a combination of others if less than this share of its length stands apart from them."""
 
 SHORTFALL = 1e-3
 """The larger model cannot have the lower log-likelihood; beyond this, its search did not reach the optimum."""
@@ -114,10 +113,10 @@ def information_criteria(fit: Fit) -> InformationCriteria:
     >>> found.parameters, found.visits, found.participants
     (4, 9, 3)
     """
-    refuse_sampling_weights(fit, "AIC and BIC")
-    weights = participant_weights(fit)
+    require_likelihood(fit, "AIC and BIC")
+    weights = weights_of(fit.sums)
     visits, participants = round(float(weights @ fit.sums.visits)), round(float(weights.sum()))
-    k = len(fit.fixed_names) + random_parameters(fit) + 1
+    k = len(fit.fixed_names) + _random_parameters(fit) + 1
     deviance = -2.0 * fit.log_likelihood
     return InformationCriteria(
         log_likelihood=fit.log_likelihood,
@@ -182,7 +181,7 @@ def likelihood_ratio_test(smaller: Fit, larger: Fit) -> LikelihoodRatioTest:
             next_step=f"Look at the messages of the fit of {larger.formula}.",
         )
     statistic = max(2.0 * gain, 0.0)
-    added = len(random_effects(larger)) - len(random_effects(smaller))
+    added = len(effects_of(larger)) - len(effects_of(smaller))
     mixture = ((more - 1, 0.5), (more, 0.5)) if added == 1 else ((more, 1.0),)
     return LikelihoodRatioTest(
         smaller=smaller.formula,
@@ -197,34 +196,19 @@ def likelihood_ratio_test(smaller: Fit, larger: Fit) -> LikelihoodRatioTest:
     )
 
 
-def participant_weights(fit: Fit) -> Floats:
-    """Give the weights (n,) of the participants; ones where the fit has none."""
-    weights = fit.sums.weights
-    return np.ones(len(fit.sums.visits)) if weights is None else weights
-
-
-def refuse_sampling_weights(fit: Fit, wanted: str) -> None:
-    """Refuse what needs a likelihood where there is only a pseudo-likelihood."""
-    if fit.weights_kind == "sampling":
-        raise ModelError(
-            f"{wanted} need a likelihood; with sampling weights there is only a pseudo-likelihood.",
-            next_step="Use the cluster-robust covariance, or fit without weights.",
-        )
-
-
-def random_effects(fit: Fit) -> tuple[str, ...]:
+def effects_of(fit: Fit) -> tuple[str, ...]:
     """Name the random effects; none in a fit by least squares, which has its formula but not its random part."""
     return () if fit.engine == "ols" else fit.random_names
 
 
-def random_parameters(fit: Fit) -> int:
+def _random_parameters(fit: Fit) -> int:
     """Count the variances and covariances of the random effects."""
-    q = len(random_effects(fit))
+    q = len(effects_of(fit))
     return q if fit.basis.formula.diagonal else q * (q + 1) // 2
 
 
 def _parameters(fit: Fit) -> int:
-    return len(fit.fixed_names) + random_parameters(fit)
+    return len(fit.fixed_names) + _random_parameters(fit)
 
 
 def _tail(statistic: float, mixture: tuple[tuple[int, float], ...]) -> float:
@@ -253,7 +237,7 @@ def _notes(smaller: Fit, larger: Fit, added: int) -> tuple[str, ...]:
 
 def _check_comparable(smaller: Fit, larger: Fit) -> None:
     for fit in (smaller, larger):
-        refuse_sampling_weights(fit, "Likelihood-ratio tests")
+        require_likelihood(fit, "Likelihood-ratio tests")
     if smaller.reml != larger.reml:
         raise ModelError(
             "One model was fitted by REML and the other by maximum likelihood.",
@@ -281,7 +265,7 @@ def _difference(a: Fit, b: Fit) -> str:
         return "participants"
     if not np.array_equal(a.sums.visits, b.sums.visits):
         return "visits"
-    if not np.allclose(participant_weights(a), participant_weights(b), rtol=SAME, atol=0):
+    if not np.allclose(weights_of(a.sums), weights_of(b.sums), rtol=SAME, atol=0):
         return "weights"
     here, there = _natural_sums(a), _natural_sums(b)
     if not _same(here[""], there[""]):
@@ -311,7 +295,7 @@ def _check_nested(smaller: Fit, larger: Fit) -> None:
     outside = _columns_outside(smaller, larger, "random")
     if outside:
         raise _not_nested(smaller, larger, f"The random part of the larger does not hold {', '.join(outside)}.")
-    wider = not smaller.basis.formula.diagonal and len(random_effects(smaller)) > 1
+    wider = not smaller.basis.formula.diagonal and len(effects_of(smaller)) > 1
     if larger.basis.formula.diagonal and wider:
         raise _not_nested(smaller, larger, "The smaller has correlations of random effects, and the larger has none.")
 
@@ -326,13 +310,14 @@ def _not_nested(smaller: Fit, larger: Fit, why: str) -> ModelError:
 
 def _columns_outside(smaller: Fit, larger: Fit, part: str) -> list[str]:
     """Name the columns of the smaller model that are no columns of the larger, nor combinations of them."""
-    names, others = (fit.fixed_names if part == "fixed" else random_effects(fit) for fit in (smaller, larger))
+    names, others = (fit.fixed_names if part == "fixed" else effects_of(fit) for fit in (smaller, larger))
     unnamed = [name for name in names if name not in others]
     rows = larger.rows
     # Uncorrelated random effects do not turn into others of the same kind by a change of basis.
     if not unnamed or not others or rows is None or (part == "random" and larger.basis.formula.diagonal):
         return unnamed
     build = design_matrix if part == "fixed" else random_design_matrix
+    # The larger model's rows may lack a variable that only the smaller one names; then the names have to do.
     try:
         inner, outer = build(smaller, rows), build(larger, rows)
     except (ColumnError, UsageError):
@@ -344,4 +329,4 @@ def _outside(inner: Floats, outer: Floats, names: tuple[str, ...]) -> list[str]:
     Q, _ = np.linalg.qr(outer)
     apart = np.linalg.norm(inner - Q @ (Q.T @ inner), axis=0)
     lengths = np.linalg.norm(inner, axis=0)
-    return [name for name, rest, length in zip(names, apart, lengths, strict=True) if not rest <= IN_SPAN * length]
+    return [name for name, rest, length in zip(names, apart, lengths, strict=True) if not rest <= COLLINEAR * length]

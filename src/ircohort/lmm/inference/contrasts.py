@@ -10,12 +10,14 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from ircohort.errors import ModelError, UsageError
+from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.inference.knowledge import Knowledge, knowledge_of, named_rows
+from ircohort.lmm.inference.level import require_level
 from ircohort.lmm.inference.simultaneous import simultaneous_quantile
-from ircohort.lmm.prediction.rows import design_matrix
+from ircohort.lmm.prediction.rows import design_matrix, refuse_overwriting, require_log
 from ircohort.lmm.record import Fit
+from ircohort.lmm.search import lower_factor
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +142,9 @@ def band(
     Raises
     ------
     UsageError
-        If the two tables differ in length, or ``frame`` has a column with the name of a result.
+        If the two tables differ in length.
+    ColumnError
+        If a column is absent, would be overwritten, or holds a level that the fit has not seen.
     ModelError
         If ``exponentiate`` is asked for and the outcome is not a logarithm.
 
@@ -155,19 +159,17 @@ def band(
     [1.29, 1.19, 1.41]
     """
     if exponentiate:
-        _require_log(fit)
+        require_log(fit)
     given = to_polars(frame)
     rows = design_matrix(fit, given)
     if minus is not None:
         rows = rows - _other_rows(fit, minus, len(rows))
     known = knowledge_of(fit, covariance, freedom)
-    complete: NDArray[np.bool_] = np.atleast_1d(np.isfinite(rows).all(axis=1))
+    complete = np.asarray(np.isfinite(rows).all(axis=1))
     found = _intervals(known, rows[complete], level=level, simultaneous=simultaneous, seed=seed)
     if exponentiate:
         found = found.with_columns(pl.exclude("standard_error", "df").exp())
-    taken = sorted(set(found.columns) & set(given.columns))
-    if taken:
-        raise UsageError(f"The table has a column {taken[0]} already.", next_step="Give it another name.")
+    refuse_overwriting(given, tuple(found.columns))
     return kind_of(frame)(given.hstack(_in_place(found, complete).get_columns()))
 
 
@@ -216,7 +218,7 @@ def percent_per_unit(
     >>> [round(change[name].item(), 1) for name in ("percent", "low", "high")]
     [13.8, 9.2, 18.6]
     """
-    _require_log(fit)
+    require_log(fit)
     if term == "Intercept" or any(curve in term for curve in CURVES):
         raise UsageError(
             f"The coefficient of {term} is no change per unit.",
@@ -232,8 +234,7 @@ def percent_per_unit(
 
 def _intervals(known: Knowledge, C: Floats, *, level: float, simultaneous: bool, seed: int) -> pl.DataFrame:
     """Lay out estimates, standard errors, degrees of freedom and limits of contrasts (k, p)."""
-    if not 0 < level < 1:
-        raise UsageError(f"The level is {level}.", expected="A number between 0 and 1, such as 0.95.")
+    require_level(level)
     estimate = C @ known.estimates
     error = known.errors(C)
     freedom = np.where(error > 0, known.freedom(C), np.nan)
@@ -252,8 +253,7 @@ def _joint_reach(known: Knowledge, C: Floats, error: Floats, freedom: Floats, le
     varies = (error > 0) & ~np.isnan(freedom)
     if not varies.any():
         return np.full(len(C), np.nan)
-    values, vectors = np.linalg.eigh(known.covariance)
-    root = (C[varies] @ (vectors * np.sqrt(np.maximum(values, 0.0)))) / error[varies, None]
+    root = C[varies] @ lower_factor(known.covariance) / error[varies, None]
     largest = float(freedom[varies].max())
     quantile, _ = simultaneous_quantile(root, freedom=largest, level=level, seed=seed)
     return np.asarray(-stdtrit(freedom, stdtr(largest, -quantile)), dtype=float)
@@ -276,13 +276,3 @@ def _other_rows(fit: Fit, minus: Any, n_rows: int) -> Floats:
             f"The two tables have {n_rows} and {len(other)} rows.", expected="They are compared row for row."
         )
     return other
-
-
-def _require_log(fit: Fit) -> None:
-    response = fit.basis.formula.response
-    if not response.replace(" ", "").startswith("log("):
-        raise ModelError(
-            f"The outcome of the model is {response}, which is not a logarithm.",
-            expected="Only differences of logarithms are ratios and percentages.",
-            next_step=f"Fit log({response}), if it is positive.",
-        )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.inference.comparison import participant_weights
-from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
+from ircohort.lmm.inference.weighting import weights_of
+from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix, refuse_overwriting
 from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ def r_squared(fit: Fit) -> RSquared:
     return RSquared(fixed / total, (fixed + random) / total, fixed, random, residual)
 
 
-def icc(fit: Fit, at: Any = None) -> Any:
+def icc(fit: Fit, frame: Any = None) -> Any:
     """Give the intraclass correlation: the share of people in the variation that the fixed effects leave.
 
     It is z'Gz / (z'Gz + s2), z being the row of the random design: with a random intercept alone the correlation of
@@ -82,14 +82,19 @@ def icc(fit: Fit, at: Any = None) -> Any:
     ----------
     fit
         A fitted model.
-    at
+    frame
         pandas or polars, with the columns that the random part names. By default, the variances are averaged over
         the visits of the fit.
 
     Returns
     -------
-    float or frame
-        One number from 0 to 1; or ``at`` with a column ``icc``, null where a column of the random part is missing.
+    float or data frame
+        One number from 0 to 1; or ``frame`` with a column ``icc``, null where a column of the random part is missing.
+
+    Raises
+    ------
+    ColumnError
+        If a column is absent, or ``frame`` has a column ``icc`` already.
 
     Source
     ------
@@ -104,25 +109,27 @@ def icc(fit: Fit, at: Any = None) -> Any:
     >>> icc(fit("homa_ir ~ years + (1 | participant_id)", visits)) > 0.9
     True
     """
-    if at is None:
+    if frame is None:
         between = _random_variance(fit)
         return between / (between + fit.residual_variance)
-    Z = random_design_matrix(fit, at)
+    given = to_polars(frame)
+    refuse_overwriting(given, ("icc",))
+    Z = random_design_matrix(fit, given)
     spread = ((Z @ fit.random_covariance) * Z).sum(axis=1)
     share = pl.Series("icc", spread / (spread + fit.residual_variance)).fill_nan(None)
-    return kind_of(at)(to_polars(at).with_columns(share))
+    return kind_of(frame)(given.with_columns(share))
 
 
 def _random_variance(fit: Fit) -> float:
     """Give the mean of z'Gz over the visits, as the trace of G times the mean of zz'."""
-    weights = participant_weights(fit)
+    weights = weights_of(fit.sums)
     scaled = fit.scaling.random @ fit.random_covariance @ fit.scaling.random.T
     ZZ = np.tensordot(weights, fit.sums.ZZ, axes=1)
     return float(np.sum(scaled * ZZ) / (weights @ fit.sums.visits))
 
 
 def _fixed_variance(fit: Fit) -> float:
-    weights = participant_weights(fit)
+    weights = weights_of(fit.sums)
     visits = float(weights @ fit.sums.visits)
     g = fit.scaling.fixed @ fit.coefficients
     squares = float(g @ np.tensordot(weights, fit.sums.XX, axes=1) @ g)
@@ -135,17 +142,14 @@ def _sum_of_ones(fit: Fit, weights: Floats) -> Floats:
     if "Intercept" in fit.fixed_names:
         # X'X in the natural basis is S' XX S; the row of the intercept, brought back, is 1'Xs.
         ones = fit.scaling.fixed[:, fit.fixed_names.index("Intercept")]
-        found: Floats = np.tensordot(weights, fit.sums.XX, axes=1) @ ones
-        return found
+        return np.asarray(np.tensordot(weights, fit.sums.XX, axes=1) @ ones)
     if "Intercept" in fit.random_names:
         ones = fit.scaling.random[:, fit.random_names.index("Intercept")]
-        from_random: Floats = np.tensordot(weights, fit.sums.ZX, axes=1).T @ ones
-        return from_random
+        return np.asarray(np.tensordot(weights, fit.sums.ZX, axes=1).T @ ones)
     if fit.rows is None:
         raise ModelError(
             f"{fit.formula} has no intercept, and its rows were not kept: the variance of its fixed part is not known.",
             next_step="Fit it from a table, or with an intercept.",
         )
     each = np.repeat(weights, fit.sums.visits)
-    from_rows: Floats = (each @ design_matrix(fit, fit.rows)) @ np.linalg.inv(fit.scaling.fixed)
-    return from_rows
+    return np.asarray((each @ design_matrix(fit, fit.rows)) @ np.linalg.inv(fit.scaling.fixed))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ircohort.errors import UsageError
 from ircohort.lmm.boundary import INDISTINGUISHABLE
+from ircohort.lmm.inference.weighting import require_model_covariance, weights_of
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.sums import ParticipantSums
@@ -108,7 +109,7 @@ def contrast_freedom(information: VarianceInformation, fixed_covariance: Floats,
 
 def variance_information(fit: Fit) -> VarianceInformation:
     """Differentiate the deviance and the covariance of the fixed effects at the estimates of ``fit``."""
-    refuse_sampling(fit)
+    require_model_covariance(fit)
     axes = _find_axes(fit)
     L = axes.directions * axes.roots
     found = profile(fit.sums, L, reml=fit.reml)
@@ -123,22 +124,6 @@ def variance_information(fit: Fit) -> VarianceInformation:
     slopes = np.concatenate([C @ np.einsum("xab,apbs->xps", E, moments.BB) @ C, C[None]])
     back = np.linalg.inv(fit.scaling.fixed)
     return VarianceInformation(2 * inverse, variance * back @ slopes @ back.T, axes.nulls, _method(axes.nulls, flat))
-
-
-def refuse_sampling(fit: Fit) -> None:
-    """Refuse what rests on the model's own covariance where the likelihood is only a pseudo-likelihood."""
-    if fit.weights_kind == "sampling":
-        raise UsageError(
-            "The fit has sampling weights, and its likelihood is only a pseudo-likelihood.",
-            expected="Only the cluster-robust covariance (CR0, CR1 or CR2) holds for such a fit.",
-            next_step='Ask for covariance="CR2".',
-        )
-
-
-def weights_of(sums: ParticipantSums) -> Floats:
-    """Give the weights of the n participants, (n,); one each where the sums have none."""
-    weights = sums.weights
-    return np.ones(len(sums.visits)) if weights is None else np.asarray(weights, dtype=float)
 
 
 def _method(nulls: int, flat: int) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ircohort.errors import UsageError
-from ircohort.lmm.inference.freedom import contrast_freedom, contrast_rows, refuse_sampling, variance_information
-from ircohort.lmm.inference.robust import KINDS, hotelling_freedom, sandwich
+from ircohort.lmm.inference.freedom import contrast_freedom, contrast_rows, variance_information
+from ircohort.lmm.inference.robust import KINDS, Sandwich, hotelling_freedom, robust_freedom, sandwich
+from ircohort.lmm.inference.weighting import require_model_covariance
 from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
@@ -41,47 +42,50 @@ class Knowledge:
         return found
 
 
+Judged = tuple[Callable[[Floats], Floats], Callable[[Floats, float], tuple[float, float]], str]
+"""The fields ``freedom``, ``joint`` and ``method`` of :class:`Knowledge`."""
+
+
 def knowledge_of(fit: Fit, covariance: str, freedom: str) -> Knowledge:
     """Put together what a covariance and a kind of degrees of freedom (see :data:`COVARIANCES`) say of a fit."""
-    for given, known in ((covariance, COVARIANCES), (freedom, FREEDOMS)):
+    for name, given, known in (("covariance", covariance, COVARIANCES), ("freedom", freedom, FREEDOMS)):
         if given not in known:
-            raise UsageError(f"There is no {given!r} here.", expected=f"One of {', '.join(known)}.")
+            raise UsageError(f"There is no {name} {given!r}.", expected=f"One of {', '.join(known)}.")
     if covariance == "model":
-        refuse_sampling(fit)
-    found = None if covariance == "model" else sandwich(fit, covariance)
-    matrix = fit.fixed_covariance if found is None else found.covariance
-    working = matrix if found is None else found.to_scaled @ found.M @ found.to_scaled.T
-    if freedom == "normal":
-        infinite = float("inf")
-        return Knowledge(
-            fit.coefficients,
-            matrix,
-            working,
-            lambda C: np.full(len(C), infinite),
-            lambda C, squares: (squares / len(C), infinite),
-            "normal",
-        )
-    if found is None:
-        information = variance_information(fit)
+        require_model_covariance(fit)
+        judged = _normal() if freedom == "normal" else _from_model(fit)
+        return Knowledge(fit.coefficients, fit.fixed_covariance, fit.fixed_covariance, *judged)
+    found = sandwich(fit, covariance)
+    working = found.to_scaled @ found.M @ found.to_scaled.T
+    judged = _normal() if freedom == "normal" else _from_sandwich(found, covariance)
+    return Knowledge(fit.coefficients, found.covariance, working, *judged)
 
-        def model_freedom(C: Floats) -> Floats:
-            return contrast_freedom(information, matrix, C)
 
-        def fai_cornelius(C: Floats, squares: float) -> tuple[float, float]:
-            axes = np.linalg.eigh(C @ matrix @ C.T)[1].T @ C
-            return squares / len(C), _pooled(model_freedom(axes))
+def _normal() -> Judged:
+    infinite = float("inf")
+    return lambda C: np.full(len(C), infinite), lambda C, squares: (squares / len(C), infinite), "normal"
 
-        return Knowledge(fit.coefficients, matrix, working, model_freedom, fai_cornelius, information.method)
 
-    def robust_freedom(C: Floats) -> Floats:
-        return np.array([hotelling_freedom(found, row[None, :]) for row in C])
+def _from_model(fit: Fit) -> Judged:
+    information, matrix = variance_information(fit), fit.fixed_covariance
 
+    def freedom(C: Floats) -> Floats:
+        return contrast_freedom(information, matrix, C)
+
+    def fai_cornelius(C: Floats, squares: float) -> tuple[float, float]:
+        axes = np.linalg.eigh(C @ matrix @ C.T)[1].T @ C
+        return squares / len(C), _pooled(freedom(axes))
+
+    return freedom, fai_cornelius, information.method
+
+
+def _from_sandwich(found: Sandwich, covariance: str) -> Judged:
     def hotelling(C: Floats, squares: float) -> tuple[float, float]:
         wishart = hotelling_freedom(found, C)
         left = wishart - len(C) + 1
         return squares / len(C) * left / wishart, left
 
-    return Knowledge(fit.coefficients, matrix, working, robust_freedom, hotelling, f"Satterthwaite of {covariance}")
+    return lambda C: robust_freedom(found, C), hotelling, f"Satterthwaite of {covariance}"
 
 
 def _pooled(freedoms: Floats) -> float:

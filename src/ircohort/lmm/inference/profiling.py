@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ircohort.errors import ModelError, UsageError
 from ircohort.frames import kind_of
-from ircohort.lmm.inference.comparison import random_effects, refuse_sampling_weights
+from ircohort.lmm.inference.comparison import effects_of
 from ircohort.lmm.inference.held import Chart, chart_correlation, chart_residual, chart_sd, descend, valley
+from ircohort.lmm.inference.level import normal_quantile
+from ircohort.lmm.inference.weighting import require_likelihood
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.search import lower_factor, maximise
@@ -55,7 +56,7 @@ def profile_intervals(fit: Fit, *, level: float = 0.95, parameters: str | Sequen
 
     Returns
     -------
-    frame
+    data frame
         One row per parameter: ``parameter`` (the fixed effect; ``sd(effect)``, ``correlation(effect, effect)``,
         ``sd(Residual)``), ``estimate`` (maximum likelihood; null for a correlation with a variance of zero), ``low``,
         ``high`` (null if not found), ``low_at_limit``, ``high_at_limit``, and ``note``, empty or a sentence.
@@ -84,17 +85,15 @@ def profile_intervals(fit: Fit, *, level: float = 0.95, parameters: str | Sequen
     >>> (found["low"] < found["estimate"]).all() and (found["estimate"] < found["high"]).all()
     True
     """
-    refuse_sampling_weights(fit, "Profile intervals")
-    if not 0 < level < 1:
-        raise UsageError(f"The level is {level}.", expected="A number between 0 and 1, such as 0.95.")
-    if not random_effects(fit):
+    require_likelihood(fit, "Profile intervals")
+    quantile = normal_quantile(level)
+    if not effects_of(fit):
         raise ModelError(
             "A fit by least squares has no random part, and so no likelihood to profile.",
             next_step="Use its cluster-robust intervals.",
         )
     chosen = _chosen(_parameters_of(fit), parameters)
     best = _maximum_likelihood(fit)
-    quantile = float(ndtri((1 + level) / 2))
     rows = [_row(fit, best, one, quantile) for one in chosen]
     schema = {"parameter": pl.String, "estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     schema |= {"low_at_limit": pl.Boolean, "high_at_limit": pl.Boolean, "note": pl.String}

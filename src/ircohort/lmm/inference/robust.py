@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
-from ircohort.lmm.inference.freedom import contrast_rows, weights_of
+from ircohort.lmm.inference.weighting import weights_of
 from ircohort.lmm.likelihood import gls_terms
 from ircohort.lmm.record import Fit
 from ircohort.lmm.sums import ParticipantSums
@@ -68,30 +68,6 @@ def robust_covariance(fit: Fit, kind: str = "CR1") -> Floats:
     return sandwich(fit, kind).covariance
 
 
-def robust_freedom(fit: Fit, C: ArrayLike, kind: str = "CR2") -> Floats:
-    """Give the degrees of freedom of contrasts under a cluster-robust covariance: Satterthwaite's, working model V.
-
-    Parameters
-    ----------
-    fit, kind
-        As for :func:`robust_covariance`.
-    C
-        (k, p) or (p,), columns in the order of ``fit.fixed``.
-
-    Returns
-    -------
-    numpy.ndarray
-        (k,); NaN for a contrast that is zero throughout.
-
-    Source
-    ------
-    Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, J Bus Econ Stat 36:672,
-    doi:10.1080/07350015.2016.1247004.
-    """
-    found = sandwich(fit, kind)
-    return np.array([hotelling_freedom(found, row[None, :]) for row in contrast_rows(fit, C)])
-
-
 @dataclass(frozen=True, eq=False)
 class Sandwich:
     """The parts of a sandwich, in the scaled basis of the fit, with V over s2.
@@ -130,6 +106,17 @@ def sandwich(fit: Fit, kind: str) -> Sandwich:
     back = np.asarray(np.linalg.inv(fit.scaling.fixed), dtype=float)
     by_weight = weights[:, None, None]
     return Sandwich(back @ M @ meat @ M @ back.T, back, M, Q, by_weight * E, by_weight**2 * F, weights, counts)
+
+
+def robust_freedom(found: Sandwich, C: Floats) -> Floats:
+    """Give Satterthwaite's degrees of freedom of contrasts (k, p), one by one: (k,); NaN for one that is zero.
+
+    Source
+    ------
+    Bell and McCaffrey 2002, Survey Methodology 28:169; Pustejovsky and Tipton 2018, J Bus Econ Stat 36:672,
+    doi:10.1080/07350015.2016.1247004.
+    """
+    return np.array([hotelling_freedom(found, row[None, :]) for row in C])
 
 
 def hotelling_freedom(found: Sandwich, C: Floats) -> float:

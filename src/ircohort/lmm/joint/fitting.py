@@ -12,11 +12,11 @@ from scipy.linalg import block_diag
 
 from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.boundary import find_boundary, in_words
+from ircohort.lmm.boundary import Boundary, find_boundary, in_words
 from ircohort.lmm.identification import require_variation_within
 from ircohort.lmm.joint.likelihood import solve
 from ircohort.lmm.joint.parameters import Pairs, lay_out, never_together, unpack
-from ircohort.lmm.joint.record import Basis, JointFit
+from ircohort.lmm.joint.record import ChangeOfBasis, JointFit
 from ircohort.lmm.joint.residuals import describe_residuals
 from ircohort.lmm.joint.search import SMALLEST, Peak, Surface, climb_alone, search, start_at
 from ircohort.lmm.joint.stacking import Stack, exact, parse_all, stack
@@ -137,20 +137,15 @@ def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any
     names = tuple(part.name for part in parts)
     fixed_names = tuple((part.name, term) for part in parts for term in part.fixed_names)
     random_names = tuple((part.name, effect) for part in parts for effect in part.random_names)
-    basis = _basis(stacked)
+    change = _change_of_basis(stacked)
     L, C = unpack(surface.parameters, peak.theta)
     best = solve(sums, L, C @ C.T, reml=reml)
-    G = basis.random @ L @ L.T @ basis.random.T
-    R = np.outer(basis.units, basis.units) * (C @ C.T)
-    coefficients = basis.offset + basis.fixed @ best.coefficients
-    fixed_covariance = basis.fixed @ best.covariance @ basis.fixed.T
-    modes = (best.spread @ best.residual[:, :, None])[:, :, 0] @ basis.random.T
-    boundary = find_boundary(
-        L @ L.T,
-        np.asarray(np.linalg.inv(basis.random), dtype=float),
-        [in_words(effect, outcome) for outcome, effect in random_names],
-        lambda covariance: solve(sums, lower_factor(covariance), C @ C.T, reml=reml).log_likelihood,
-    )
+    G = change.random @ L @ L.T @ change.random.T
+    R = np.outer(change.units, change.units) * (C @ C.T)
+    coefficients = change.offset + change.fixed @ best.coefficients
+    fixed_covariance = change.fixed @ best.covariance @ change.fixed.T
+    modes = (best.spread @ best.residual[:, :, None])[:, :, 0] @ change.random.T
+    boundary = _boundary(surface, change, random_names, L, C)
     direction = " ".join(filter(None, (boundary.sentence, describe_residuals(R, names))))
     unknown = _held_pairs(sums.of_random, held.no_person)
     unknown[boundary.flat, :] = unknown[:, boundary.flat] = True
@@ -164,7 +159,7 @@ def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any
         residual=kind(residual_table(names, R, _held_pairs(np.arange(len(names)), held.no_row))),
         people=kind(people_table(stacked.group, stacked.participant_ids, random_names, modes)),
         patterns=kind(pattern_table(names, sums.patterns, sums.rows)),
-        log_likelihood=best.log_likelihood - _volume(surface, basis),
+        log_likelihood=best.log_likelihood - _volume(surface, change),
         converged=peak.converged,
         at_boundary=bool(direction),
         boundary_direction=direction,
@@ -187,7 +182,7 @@ def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any
         participant_ids=stacked.participant_ids,
         parts=parts,
         group=stacked.group,
-        basis=basis,
+        change=change,
         sums=sums,
         parameters=surface.parameters,
         theta=peak.theta,
@@ -195,9 +190,19 @@ def _record(stacked: Stack, surface: Surface, peak: Peak, held: _Held, kind: Any
     )
 
 
-def _basis(stacked: Stack) -> Basis:
+def _boundary(
+    surface: Surface, change: ChangeOfBasis, names: Sequence[tuple[str, str]], L: Floats, C: Floats
+) -> Boundary:
+    def log_likelihood(covariance: Floats) -> float:
+        return solve(surface.sums, lower_factor(covariance), C @ C.T, reml=surface.reml).log_likelihood
+
+    scaling: Floats = np.asarray(np.linalg.inv(change.random), dtype=float)
+    return find_boundary(L @ L.T, scaling, [in_words(effect, outcome) for outcome, effect in names], log_likelihood)
+
+
+def _change_of_basis(stacked: Stack) -> ChangeOfBasis:
     parts = stacked.outcomes
-    return Basis(
+    return ChangeOfBasis(
         random=block_diag(*(part.unit * np.linalg.inv(part.scaling.random) for part in parts)),
         fixed=block_diag(*(part.unit * np.linalg.inv(part.scaling.fixed) for part in parts)),
         offset=np.concatenate([part.scaling.offset for part in parts]),
@@ -205,10 +210,10 @@ def _basis(stacked: Stack) -> Basis:
     )
 
 
-def _volume(surface: Surface, basis: Basis) -> float:
+def _volume(surface: Surface, change: ChangeOfBasis) -> float:
     """Give what the units add to the log-likelihood, and under REML the change of basis of X."""
-    volume = float(surface.sums.observations @ np.log(basis.units))
-    return volume - float(np.linalg.slogdet(basis.fixed)[1]) if surface.reml else volume
+    volume = float(surface.sums.observations @ np.log(change.units))
+    return volume - float(np.linalg.slogdet(change.fixed)[1]) if surface.reml else volume
 
 
 def _held_pairs(of: NDArray[np.int64], pairs: Pairs) -> NDArray[np.bool_]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ircohort.frames import kind_of
+from ircohort.lmm.inference.level import normal_quantile
 from ircohort.lmm.joint.parameters import Pairs, never_together, unpack
 from ircohort.lmm.joint.record import JointFit
-from ircohort.lmm.joint.tables import HALF_WIDTH
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +26,8 @@ _ONE = 1 - 1e-5
 _AT_BOUNDARY = "the fit is at a boundary, which the interval takes as given"
 
 
-def correlations(fit: JointFit) -> Any:
-    """Give the correlations between effects of different outcomes, and between their residuals, with 95 % intervals.
+def correlations(fit: JointFit, *, level: float = 0.95) -> Any:
+    """Give the correlations between effects of different outcomes, and between their residuals, with intervals.
 
     The interval is normal on Fisher's scale, z = atanh(correlation), with the standard error by the delta method from
     the observed information of the variance parameters.
@@ -36,15 +36,22 @@ def correlations(fit: JointFit) -> Any:
     ----------
     fit
         A joint fit.
+    level
+        Of the intervals.
 
     Returns
     -------
-    table
+    data frame
         Of the kind of the fit's tables. ``part`` ("people" for random effects, "draw" for residuals), ``outcome``,
         ``effect``, ``outcome_2``, ``effect_2`` (effects null for residuals), ``correlation``, ``standard_error_z`` (of
         Fisher's z), ``low``, ``high``, ``z``, ``p_value`` (Wald, on Fisher's scale), ``note``. Where a variance is
         zero, the correlation is 1 or -1, or it was held, the interval is null and ``note`` says why. At another
         boundary the interval takes the boundary as given, and ``note`` says so.
+
+    Raises
+    ------
+    UsageError
+        If the level is not between 0 and 1.
 
     Source
     ------
@@ -61,8 +68,9 @@ def correlations(fit: JointFit) -> Any:
     >>> table.filter(table["part"] == "people")["low"].item() > 0.5
     True
     """
+    quantile = normal_quantile(level)
     parts = (_correlations_of_people(fit), _correlations_of_draws(fit))
-    rows = [row for part in parts for row in _rows(fit, part)]
+    rows = [row for part in parts for row in _rows(fit, part, quantile)]
     texts = dict.fromkeys(("part", "outcome", "effect", "outcome_2", "effect_2"), pl.String)
     numbers = dict.fromkeys(("correlation", "standard_error_z", "low", "high", "z", "p_value"), pl.Float64)
     return kind_of(fit.fixed)(pl.DataFrame(rows, schema={**texts, **numbers, "note": pl.String}))
@@ -82,7 +90,7 @@ class _Correlations:
 
 def _correlations_of_people(fit: JointFit) -> _Correlations:
     def covariance(theta: Floats) -> Floats:
-        root = fit.basis.random @ unpack(fit.parameters, theta)[0]
+        root = fit.change.random @ unpack(fit.parameters, theta)[0]
         return root @ root.T
 
     no_person, _ = never_together(fit.sums)
@@ -120,7 +128,7 @@ def _with_slopes(
     return _Correlations(part, names, pairs, values(fit.theta), slopes.T, unknown)
 
 
-def _rows(fit: JointFit, found: _Correlations) -> list[dict[str, Any]]:
+def _rows(fit: JointFit, found: _Correlations, quantile: float) -> list[dict[str, Any]]:
     eigenvalues, vectors = np.linalg.eigh(fit.information)
     known = eigenvalues > _KNOWN * eigenvalues[-1]
     spread = (vectors[:, known] / eigenvalues[known]) @ vectors[:, known].T
@@ -133,7 +141,7 @@ def _rows(fit: JointFit, found: _Correlations) -> list[dict[str, Any]]:
         why = _why_no_interval(float(r), unknown=unknown, flat=flat, lost=lost)
         row["correlation"] = None if unknown or flat else float(np.clip(r, -1, 1))
         row["note"] = why or (_AT_BOUNDARY if fit.at_boundary else None)
-        rows.append(row if why else row | _interval(float(r), slope, spread))
+        rows.append(row if why else row | _interval(float(r), slope, spread, quantile))
     return rows
 
 
@@ -147,14 +155,14 @@ def _why_no_interval(r: float, *, unknown: bool, flat: bool, lost: bool) -> str:
     return "the data do not determine it" if lost else ""
 
 
-def _interval(r: float, slope: Floats, spread: Floats) -> dict[str, float]:
+def _interval(r: float, slope: Floats, spread: Floats, quantile: float) -> dict[str, float]:
     fisher = float(np.arctanh(r))
     error = float(np.sqrt(slope @ spread @ slope)) / (1 - r * r)
     z = fisher / error
     return {
         "standard_error_z": error,
-        "low": float(np.tanh(fisher - HALF_WIDTH * error)),
-        "high": float(np.tanh(fisher + HALF_WIDTH * error)),
+        "low": float(np.tanh(fisher - quantile * error)),
+        "high": float(np.tanh(fisher + quantile * error)),
         "z": z,
         "p_value": float(2 * ndtr(-abs(z))),
     }

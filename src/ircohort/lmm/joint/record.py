@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
+class ChangeOfBasis:
     """From the scaled to the natural basis: u = random @ us, b = offset + fixed @ bs, e = units * es.
 
     ``random`` (q, q), ``fixed`` (p, p), ``offset`` (p,), ``units`` (K,).
@@ -85,7 +85,7 @@ class JointFit:
         Outcome and term, or effect, of each.
     participant_ids
         (n,), sorted.
-    parts, group, basis
+    parts, group, change
         How rows of each outcome are built, the grouping column, and the change of basis.
     sums, parameters, theta, information
         The sums in the scaled basis; the variance parameters theta (t,), their meaning, and their observed
@@ -122,7 +122,7 @@ class JointFit:
     participant_ids: pl.Series = field(repr=False)
     parts: tuple[Outcome, ...] = field(repr=False)
     group: str = field(repr=False)
-    basis: Basis = field(repr=False)
+    change: ChangeOfBasis = field(repr=False)
     sums: JointSums = field(repr=False)
     parameters: Parameters = field(repr=False)
     theta: Floats = field(repr=False)

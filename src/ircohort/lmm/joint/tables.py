@@ -8,65 +8,43 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from ircohort.lmm import tables
 
 Floats = NDArray[np.float64]
 Names = Sequence[tuple[str, str]]
 
-HALF_WIDTH = float(ndtri(0.975))
-"""Of a 95 % interval, in standard errors."""
-
 
 def fixed_table(names: Names, coefficients: Floats, covariance: Floats) -> pl.DataFrame:
-    """Make the table of fixed effects."""
-    errors = np.sqrt(np.diagonal(covariance))
-    z = coefficients / errors
-    return pl.DataFrame(
-        {
-            "outcome": [outcome for outcome, _ in names],
-            "term": [term for _, term in names],
-            "estimate": coefficients,
-            "standard_error": errors,
-            "low": coefficients - HALF_WIDTH * errors,
-            "high": coefficients + HALF_WIDTH * errors,
-            "z": z,
-            "p_value": 2 * ndtr(-np.abs(z)),
-        }
-    )
+    """Make the table of fixed effects: that of a fit, with the outcome before the term."""
+    table = tables.fixed_table([term for _, term in names], coefficients, covariance)
+    return table.insert_column(0, pl.Series("outcome", [outcome for outcome, _ in names]))
 
 
 def random_table(names: Names, G: Floats, unknown: NDArray[np.bool_]) -> pl.DataFrame:
     """Make the table of the random effects; ``unknown`` (q, q) tells which pairs have no correlation."""
-    rows: list[dict[str, Any]] = []
-    for j, (outcome, effect) in enumerate(names):
-        rows.append({"outcome": outcome, "effect": effect, "sd": np.sqrt(G[j, j]), "covariance": G[j, j]})
-        for k in range(j):
-            pair = {"outcome": names[k][0], "effect": names[k][1], "outcome_2": outcome, "effect_2": effect}
-            rows.append({**pair, "covariance": G[j, k], "correlation": _correlation(G, unknown, j, k)})
-    texts = ("outcome", "effect", "outcome_2", "effect_2")
-    return _frame(rows, texts)
+    return _covariance_table(("outcome", "effect"), names, G, unknown)
 
 
 def residual_table(outcomes: Sequence[str], R: Floats, unknown: NDArray[np.bool_]) -> pl.DataFrame:
     """Make the table of variances and covariances of the residuals of one draw."""
+    return _covariance_table(("outcome",), [(name,) for name in outcomes], R, unknown)
+
+
+def _covariance_table(
+    keys: Sequence[str], names: Sequence[tuple[str, ...]], S: Floats, unknown: NDArray[np.bool_]
+) -> pl.DataFrame:
+    """Lay out the lower triangle of ``S``; each of ``names`` has a part for each of ``keys``."""
+    seconds = [f"{key}_2" for key in keys]
     rows: list[dict[str, Any]] = []
-    for j, outcome in enumerate(outcomes):
-        rows.append({"outcome": outcome, "sd": np.sqrt(R[j, j]), "covariance": R[j, j]})
-        rows.extend(
-            {
-                "outcome": outcomes[k],
-                "outcome_2": outcome,
-                "covariance": R[j, k],
-                "correlation": _correlation(R, unknown, j, k),
-            }
-            for k in range(j)
-        )
-    return _frame(rows, ("outcome", "outcome_2"))
-
-
-def _frame(rows: list[dict[str, Any]], texts: tuple[str, ...]) -> pl.DataFrame:
+    for j, name in enumerate(names):
+        rows.append({**dict(zip(keys, name, strict=True)), "sd": np.sqrt(S[j, j]), "covariance": S[j, j]})
+        for k in range(j):
+            pair = dict(zip((*keys, *seconds), (*names[k], *name), strict=True))
+            rows.append({**pair, "covariance": S[j, k], "correlation": _correlation(S, unknown, j, k)})
     numbers = ("sd", "covariance", "correlation")
-    return pl.DataFrame(rows, schema={**dict.fromkeys(texts, pl.String), **dict.fromkeys(numbers, pl.Float64)})
+    schema = {**dict.fromkeys((*keys, *seconds), pl.String), **dict.fromkeys(numbers, pl.Float64)}
+    return pl.DataFrame(rows, schema=schema)
 
 
 def _correlation(S: Floats, unknown: NDArray[np.bool_], j: int, k: int) -> float | None:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ColumnError, UsageError
 from ircohort.frames import kind_of
-from ircohort.lmm.likelihood import profile_with_slope
+from ircohort.lmm.likelihood import information, profile_with_slope
 from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
 
+Positions = NDArray[np.int64]
+
 _FLAT = 1e-8
 """A direction of G that the data tell less of than this (relative to the best known) adds no doubt."""
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +63,13 @@ class PersonTerms:
 
     def of(self, positions: Positions) -> PersonTerms:
         """Give the terms of some of the people."""
-        return PersonTerms(*(getattr(self, name)[positions] for name in TERMS))
+        return PersonTerms(*(getattr(self, name)[positions] for name in _TERMS))
 
     def __add__(self, other: PersonTerms) -> PersonTerms:
-        return PersonTerms(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in TERMS))
+        return PersonTerms(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _TERMS))
 
 
-TERMS = tuple(PersonTerms.__dataclass_fields__)
+_TERMS = tuple(PersonTerms.__dataclass_fields__)
 
 
 def random_effects(fit: Fit, *, participants: Sequence[Any] | None = None) -> Any:
@@ -83,7 +84,7 @@ def random_effects(fit: Fit, *, participants: Sequence[Any] | None = None) -> An
 
     Returns
     -------
-    table
+    data frame
         One row per person and effect, of the kind of frame of the fit: the grouping column, ``effect``, ``mode``,
         ``sd`` (posterior, given the fixed effects, as lme4's ``condVar``), ``prediction_error_sd`` (with the
         uncertainty of the fixed effects). Units: the response (after its transform) per unit of the column. A person
@@ -170,6 +171,17 @@ def posterior(fit: Fit, *, participants: Sequence[Any] | None = None) -> Posteri
 def known_ids(fit: Fit) -> pl.Series:
     """Give the participants of a fit, sorted, as a column named as the grouping column."""
     return pl.Series(fit.basis.formula.group, fit.participant_ids)
+
+
+def ids_of(frame: pl.DataFrame, group: str, *, next_step: str = "Add it.") -> pl.Series:
+    """Give the participants of a table, which personal predictions need."""
+    if group not in frame.columns:
+        raise ColumnError(
+            f"The table has no column {group}, which personal predictions need.",
+            expected=f"It has: {', '.join(frame.columns)}.",
+            next_step=next_step,
+        )
+    return frame[group]
 
 
 def find_positions(known: pl.Series, given: pl.Series) -> Positions:
@@ -268,10 +280,7 @@ def _moves_of_product(fit: Fit) -> Floats:
     E = np.zeros((len(pairs), q, q))
     for row, (j, k) in enumerate(pairs):
         E[row, j, k] = E[row, k, j] = 1.0
-    through = np.einsum("abcd,kbc->kad", at.QQ, E)
-    traces = np.einsum("ab,kab->k", at.Q, E)
-    information = 0.5 * np.einsum("kad,lda->kl", through, E) - 0.5 * np.outer(traces, traces) / at.freedom
-    values, vectors = np.linalg.eigh(information)
+    values, vectors = np.linalg.eigh(information(at, E))
     known = values > _FLAT * values[-1]
     return np.tensordot((vectors[:, known] / np.sqrt(values[known])).T, E, axes=1)
 

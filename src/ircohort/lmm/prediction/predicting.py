@@ -10,27 +10,33 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ircohort.errors import ColumnError, UsageError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.design import rows_for
+from ircohort.lmm.inference.level import normal_quantile, require_level
 from ircohort.lmm.prediction.posterior import (
     PersonTerms,
     Positions,
     doubt,
     find_positions,
+    ids_of,
     known_ids,
     person_terms,
     scaled_covariance,
     terms_of_fit,
 )
-from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
+from ircohort.lmm.prediction.rows import (
+    design_matrix,
+    random_design_matrix,
+    refuse_overwriting,
+    require_log,
+    response_rows,
+)
 from ircohort.lmm.record import Fit
 
 Floats = NDArray[np.float64]
 
-ADDED_COLUMNS = ("predicted", "standard_error", "low", "high", "known_person")
+ADDED_COLUMNS = ("estimate", "standard_error", "low", "high", "known_person")
 """What :func:`predict` adds to a table."""
 
 _ROWS_AT_ONCE = 50_000
@@ -81,15 +87,15 @@ def predict(
     history
         Visits, with the response, of people who were not in the fit. Incomplete rows are left out.
     exponentiate
-        For a response ``log(...)``: give ``predicted``, ``low`` and ``high`` in its own unit. The prediction is then a
+        For a response ``log(...)``: give ``estimate``, ``low`` and ``high`` in its own unit. The prediction is then a
         median, not a mean. ``standard_error`` stays that of the logarithm.
     variances
         ``known`` leaves out what the estimation of G adds; the standard errors are then those of Henderson's equations.
 
     Returns
     -------
-    table
-        The rows and columns of ``frame`` in their order, of its kind, and :data:`ADDED_COLUMNS`: ``predicted``,
+    data frame
+        The rows and columns of ``frame`` in their order, of its kind, and :data:`ADDED_COLUMNS`: ``estimate``,
         ``standard_error``, ``low``, ``high`` in the unit of the response (after its transform), null where a
         covariate (or, for personal predictions, the grouping column) is missing; ``known_person``, true where visits
         of the person, in the fit or in ``history``, have been used.
@@ -102,7 +108,8 @@ def predict(
         If an argument cannot be meant, if people of ``history`` were in the fit (their visits would count twice), or
         if people are new and ``new_people`` is ``refuse``.
     ModelError
-        If a transform of the history has no finite value, such as the logarithm of zero.
+        If ``exponentiate`` is asked for and the response is not a logarithm, or if a transform of the history has no
+        finite value, such as the logarithm of zero.
 
     Source
     ------
@@ -117,12 +124,15 @@ def predict(
     >>> found = fit("log(homa_ir) ~ years + (1 | participant_id)", visits)
     >>> ahead = pl.DataFrame({"participant_id": ["a", "new"], "years": [3.0, 3.0]})
     >>> answer = predict(found, ahead, exponentiate=True)
-    >>> answer["known_person"].to_list(), bool(answer["predicted"][0] < answer["predicted"][1])
+    >>> answer["known_person"].to_list(), bool(answer["estimate"][0] < answer["estimate"][1])
     ([True, False], True)
     """
     given = to_polars(frame)
-    _check_choices(level, target=target, new_people=new_people, variances=variances)
-    _check_table(fit, given, exponentiate)
+    require_level(level)
+    _check_choices(target=target, new_people=new_people, variances=variances)
+    refuse_overwriting(given, ADDED_COLUMNS)
+    if exponentiate:
+        require_log(fit)
     if history is not None and not personal:
         raise UsageError("A history was given for a prediction of the population.", next_step="Set personal=True.")
     people = _people(fit, given, history) if personal else _nobody(fit, given)
@@ -137,11 +147,11 @@ def predict(
         people = replace(people, terms=replace(people.terms, spread=people.terms.spread + doubt(fit, people.terms)))
     predicted, variance = _moments(fit, given, people, of_people=personal or target == "reading")
     error = np.sqrt(variance + (fit.residual_variance if target == "reading" else 0.0))
-    half = float(ndtri(0.5 + 0.5 * level)) * error
+    half = normal_quantile(level) * error
     back = np.exp if exponentiate else np.asarray
     with np.errstate(over="ignore"):
         limits = {"low": back(predicted - half), "high": back(predicted + half)}
-        added = pl.DataFrame({"predicted": back(predicted), "standard_error": error, **limits}).fill_nan(None)
+        added = pl.DataFrame({"estimate": back(predicted), "standard_error": error, **limits}).fill_nan(None)
     known = pl.Series("known_person", (people.rows >= 0) & (people.rows < people.stranger))
     return kind_of(frame)(given.with_columns(*added, known))
 
@@ -158,31 +168,15 @@ class _People:
         return len(self.terms.modes) - 1
 
 
-CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"target": ("curve", "reading"), "new_people": ("population", "refuse"), "variances": ("estimated", "known")}
 )
 
 
-def _check_choices(level: float, **given: str) -> None:
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level}.", expected="A share between 0 and 1, such as 0.95.")
+def _check_choices(**given: str) -> None:
     for name, choice in given.items():
-        if choice not in CHOICES[name]:
-            raise UsageError(f"{name} is {choice!r}.", expected=" or ".join(f'"{one}"' for one in CHOICES[name]) + ".")
-
-
-def _check_table(fit: Fit, frame: pl.DataFrame, exponentiate: bool) -> None:
-    response = fit.basis.formula.response
-    if exponentiate and not response.startswith("log("):
-        raise UsageError(f"The response {response} is not a logarithm.", next_step="Leave out exponentiate=True.")
-    refuse_overwriting(frame, ADDED_COLUMNS)
-
-
-def refuse_overwriting(frame: pl.DataFrame, added: tuple[str, ...]) -> None:
-    """Raise ColumnError if ``frame`` has one of the columns to be ``added``."""
-    taken = [name for name in added if name in frame.columns]
-    if taken:
-        raise ColumnError(f"The table already has a column {', '.join(taken)}.", next_step="Rename or drop it first.")
+        if choice not in _CHOICES[name]:
+            raise UsageError(f"{name} is {choice!r}.", expected=" or ".join(f'"{one}"' for one in _CHOICES[name]) + ".")
 
 
 def _nobody(fit: Fit, frame: pl.DataFrame) -> _People:
@@ -191,19 +185,14 @@ def _nobody(fit: Fit, frame: pl.DataFrame) -> _People:
 
 def _people(fit: Fit, frame: pl.DataFrame, history: Any) -> _People:
     """Gather the terms of the people of ``frame``: of the fit, of the history, and of somebody unseen."""
-    group = fit.basis.formula.group
-    if group not in frame.columns:
-        raise ColumnError(
-            f"The table has no column {group}, which personal predictions need.",
-            next_step="Add it, or set personal=False.",
-        )
-    in_fit = find_positions(known_ids(fit), frame[group])
+    given = ids_of(frame, fit.basis.formula.group, next_step="Add it, or set personal=False.")
+    in_fit = find_positions(known_ids(fit), given)
     occurring = np.unique(in_fit[in_fit >= 0])
     together = terms_of_fit(fit, occurring)
     rows = np.where(in_fit >= 0, np.searchsorted(occurring, in_fit), in_fit)
     if history is not None:
         ids, terms = _terms_of_history(fit, to_polars(history))
-        in_history = find_positions(ids, frame[group])
+        in_history = find_positions(ids, given)
         together += terms
         rows = np.where((rows < 0) & (in_history >= 0), len(occurring) + in_history, rows)
     together += _stranger(fit)
@@ -244,12 +233,6 @@ def _require(history: pl.DataFrame, names: tuple[str, ...]) -> None:
     absent = [name for name in names if name not in history.columns]
     if absent:
         raise ColumnError(f"The history has no column {', '.join(absent)}.")
-
-
-def response_rows(fit: Fit, frame: Any) -> Floats:
-    """Evaluate the response (N,) on new rows, as the fit did; NaN where it is missing."""
-    values: Floats = rows_for(fit.basis, fit.basis.response_spec, frame)[:, 0]
-    return values
 
 
 def _moments(fit: Fit, frame: pl.DataFrame, people: _People, *, of_people: bool) -> tuple[Floats, Floats]:

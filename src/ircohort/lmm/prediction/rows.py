@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from ircohort.errors import ColumnError, ModelError
 from ircohort.lmm.design import rows_for
 from ircohort.lmm.record import Fit
 
@@ -39,3 +41,27 @@ def design_matrix(fit: Fit, frame: Any) -> Floats:
 def random_design_matrix(fit: Fit, frame: Any) -> Floats:
     """Build rows of the random design for new data: (rows, q), columns in the order of ``fit.random_names``."""
     return rows_for(fit.basis, fit.basis.random_spec, frame)
+
+
+def response_rows(fit: Fit, frame: Any) -> Floats:
+    """Evaluate the response (N,) on new rows, as the fit did; NaN where it is missing."""
+    values: Floats = rows_for(fit.basis, fit.basis.response_spec, frame)[:, 0]
+    return values
+
+
+def refuse_overwriting(frame: pl.DataFrame, added: tuple[str, ...]) -> None:
+    """Raise ColumnError if ``frame`` has one of the columns to be ``added``."""
+    taken = [name for name in added if name in frame.columns]
+    if taken:
+        raise ColumnError(f"The table already has a column {', '.join(taken)}.", next_step="Rename or drop it first.")
+
+
+def require_log(fit: Fit) -> None:
+    """Raise ModelError if the response is not a logarithm, so that its exponential would be in no unit."""
+    response = fit.basis.formula.response
+    if not response.replace(" ", "").startswith("log("):
+        raise ModelError(
+            f"The outcome of the model is {response}, which is not a logarithm.",
+            expected="Only differences of logarithms are ratios and percentages.",
+            next_step=f"Fit log({response}), if it is positive, or take the estimates as they are.",
+        )
