@@ -212,12 +212,11 @@ def _explains_all(cohort: CohortSums, residual_variance: float) -> bool:
 
 def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Profile, *, reml: bool, engine: str) -> Fit:
     basis, scaling = cohort.plan.basis, cohort.plan.scaling
-    to_fixed, to_random = np.linalg.inv(scaling.fixed), np.linalg.inv(scaling.random)
-    coefficients = scaling.offset + to_fixed @ best.coefficients
-    fixed_covariance = best.residual_variance * to_fixed @ best.covariance_over_variance @ to_fixed.T
-    factor = to_random @ found.L
+    coefficients = scaling.coefficients(best.coefficients)
+    fixed_covariance = scaling.fixed_covariance(best.residual_variance * best.covariance_over_variance)
+    factor = scaling.to_random @ found.L
     G = best.residual_variance * factor @ factor.T
-    modes = conditional_modes(sums, found.L, best.coefficients) @ to_random.T
+    modes = conditional_modes(sums, found.L, best.coefficients) @ scaling.to_random.T
     # The restricted likelihood counts the volume of X, which the scaling changed.
     shift = float(np.log(np.abs(np.diagonal(scaling.fixed))).sum()) if reml else 0.0
     effects = [in_words(name) for name in basis.random_names]

@@ -104,12 +104,6 @@ def profile_with_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Slope
     return Slope(found, by_product, totals.QQ, totals.Q, freedom)
 
 
-def profile_slope(sums: ParticipantSums, L: Floats, *, reml: bool) -> Floats:
-    """Give the derivative of the profiled log-likelihood by each element of ``L``, (q, q)."""
-    slope: Floats = 2.0 * profile_with_slope(sums, L, reml=reml).by_product @ L
-    return slope
-
-
 def information(at: Slope, changes: Floats) -> Floats:
     """Give the expected information about k directions of change of L L', with s2 profiled out, (k, k).
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ircohort.lmm.level import normal_quantile
+
 if TYPE_CHECKING:
     from ircohort.lmm.record import Fit
 
@@ -44,8 +46,9 @@ def _title(fit: Fit) -> str:
 def _fixed(fit: Fit) -> Table:
     errors = np.sqrt(np.diagonal(fit.fixed_covariance))
     rows = []
+    half = normal_quantile(0.95)
     for name, estimate, error in zip(fit.fixed_names, fit.coefficients, errors, strict=True):
-        low, high = _numbers(estimate - 1.959964 * error, estimate + 1.959964 * error, spread=error)
+        low, high = _numbers(estimate - half * error, estimate + half * error, spread=error)
         shown = _numbers(estimate, error, spread=error)
         z = estimate / error
         rows.append([name, *shown, f"{low} to {high}", f"{z:z.2f}", _p_value(z)])

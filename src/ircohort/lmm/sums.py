@@ -29,14 +29,32 @@ class Scaling:
     offset: Floats
 
     @cached_property
+    def to_fixed(self) -> Floats:
+        """What takes fixed effects of the basis to the columns as written: b = offset + to_fixed @ bs, (p, p)."""
+        return np.asarray(np.linalg.inv(self.fixed), dtype=float)
+
+    @cached_property
+    def to_random(self) -> Floats:
+        """What takes random effects of the basis to the columns as written: u = to_random @ us, (q, q)."""
+        return np.asarray(np.linalg.inv(self.random), dtype=float)
+
+    @cached_property
     def inverse(self) -> Floats:
         """What takes rows of [Z X y] to the basis: [Z X y] @ inverse = [Zs Xs ys], (m, m)."""
         q, p = len(self.random), len(self.fixed)
         change = np.eye(q + p + 1)
-        change[:q, :q] = np.linalg.inv(self.random)
-        change[q:-1, q:-1] = np.linalg.inv(self.fixed)
-        change[q:-1, -1] = -self.offset
+        change[:q, :q], change[q:-1, q:-1], change[q:-1, -1] = self.to_random, self.to_fixed, -self.offset
         return change
+
+    def coefficients(self, scaled: Floats) -> Floats:
+        """Give fixed effects (p,) of the columns as written."""
+        written: Floats = self.offset + self.to_fixed @ scaled
+        return written
+
+    def fixed_covariance(self, scaled: Floats) -> Floats:
+        """Give the covariance (p, p) of the fixed effects of the columns as written."""
+        written: Floats = self.to_fixed @ scaled @ self.to_fixed.T
+        return written
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,25 +81,6 @@ class ParticipantSums:
     q: int
     weights: Floats | None = None
 
-    @classmethod
-    def from_parts(
-        cls,
-        visits: NDArray[np.int64],
-        ZZ: Floats,
-        ZX: Floats,
-        Zy: Floats,
-        XX: Floats,
-        Xy: Floats,
-        yy: Floats,
-        weights: Floats | None = None,
-    ) -> ParticipantSums:
-        """Build the sums from their parts, as the properties of these names give them."""
-        Zy, Xy = Zy[:, :, None], Xy[:, :, None]
-        rows = ([ZZ, ZX, Zy], [ZX.transpose(0, 2, 1), XX, Xy], [Zy.transpose(0, 2, 1), Xy.transpose(0, 2, 1)])
-        last = np.concatenate([*rows[2], yy[:, None, None]], axis=2)
-        cross = np.concatenate([*(np.concatenate(row, axis=2) for row in rows[:2]), last], axis=1)
-        return cls(visits, cross, ZZ.shape[1], weights)
-
     @property
     def p(self) -> int:
         """The number of fixed effects."""
@@ -91,6 +90,11 @@ class ParticipantSums:
     def observations(self) -> float:
         """The number of visits, each as often as its participant counts."""
         return float(self.visits.sum() if self.weights is None else self.weights @ self.visits)
+
+    @property
+    def multiplicity(self) -> Floats:
+        """How often each participant counts, (n,)."""
+        return np.ones(len(self.visits)) if self.weights is None else self.weights
 
     @property
     def ZZ(self) -> Floats:

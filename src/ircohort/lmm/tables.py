@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
+
+from ircohort.lmm.level import normal_quantile
 
 Floats = NDArray[np.float64]
 
@@ -17,7 +19,7 @@ def fixed_table(names: Sequence[str], coefficients: Floats, covariance: Floats) 
     """Lay out fixed effects (p,) with their covariance (p, p): normal 95 % limits, z and p-value."""
     errors = np.sqrt(np.diagonal(covariance))
     z = coefficients / errors
-    half = float(ndtri(0.975)) * errors
+    half = normal_quantile(0.95) * errors
     return pl.DataFrame(
         {
             "term": names,

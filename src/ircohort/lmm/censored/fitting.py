@@ -189,8 +189,8 @@ def _problem(outcome: CensoredDesign, start: Fit) -> _Problem:
     every = _in_units(start.sums, unit)
     level = design.X[censored] @ scaling.offset
     rows = Rows(
-        X=design.X[censored] @ np.linalg.inv(scaling.fixed),
-        Z=design.Z[censored] @ np.linalg.inv(scaling.random),
+        X=design.X[censored] @ scaling.to_fixed,
+        Z=design.Z[censored] @ scaling.to_random,
         low=(outcome.low[censored] - level) / unit,
         high=(outcome.high[censored] - level) / unit,
         person=person[censored],
@@ -226,7 +226,7 @@ def _record(
     outcome: CensoredDesign, start: Fit, problem: _Problem, summit: Summit, asked: _Asked, error: float
 ) -> CensoredFit:
     basis, scaling, unit, at = start.basis, start.scaling, problem.unit, summit.at
-    to_fixed, to_random = np.linalg.inv(scaling.fixed), np.linalg.inv(scaling.random)
+    to_fixed, to_random = scaling.to_fixed, scaling.to_random
     coefficients = scaling.offset + unit * to_fixed @ at.b
     covariance = unit**2 * to_fixed @ covariance_of_fixed(summit.information, len(at.b)) @ to_fixed.T
     A = unit * to_random @ at.A

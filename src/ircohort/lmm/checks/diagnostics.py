@@ -13,7 +13,6 @@ from scipy.special import chdtrc, ndtri
 from ircohort.frames import kind_of
 from ircohort.lmm.checks.serial import SerialTest, correlation_by_lag, score_test, semivariogram
 from ircohort.lmm.checks.visit_residuals import FittedRows, fitted_rows
-from ircohort.lmm.inference.weighting import weights_of
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.prediction.posterior import (
     known_ids,
@@ -143,7 +142,7 @@ def _standardised_modes(fit: Fit) -> dict[str, Floats]:
     """Give the modes over the SD that they should have, which is less than that of the effects."""
     terms = terms_of_fit(fit, np.arange(fit.participants))
     A = profile(fit.sums, fit.relative_factor, reml=fit.reml).covariance_over_variance
-    L, back = fit.relative_factor, np.linalg.inv(fit.scaling.random)
+    L, back = fit.relative_factor, fit.scaling.to_random
     unexplained = terms.spread + terms.carry.transpose(0, 2, 1) @ A @ terms.carry
     variance = np.diagonal(back @ (L @ L.T - unexplained) @ back.T, axis1=1, axis2=2) * fit.residual_variance
     largest = fit.residual_variance * np.diagonal(back @ L @ L.T @ back.T)
@@ -201,7 +200,7 @@ def _root_mean_square(values: Floats) -> float | None:
 
 
 def _tests(fit: Fit, rows: FittedRows) -> tuple[SerialTest, pl.DataFrame]:
-    weights, s = weights_of(fit.sums), np.sqrt(fit.residual_variance)
+    weights, s = fit.sums.multiplicity, np.sqrt(fit.residual_variance)
     visits = rows.visits
     serial = score_test(
         visits, fit.relative_factor, rows.residual / s, rows.fixed, weights, diagonal=fit.basis.formula.diagonal
@@ -241,11 +240,11 @@ def _spread_test(rows: FittedRows, weights: Floats) -> tuple[float | None, float
 
 
 def _influence(fit: Fit) -> pl.DataFrame:
-    weights, sums, p = weights_of(fit.sums), fit.sums, len(fit.coefficients)
+    weights, sums, p = fit.sums.multiplicity, fit.sums, len(fit.coefficients)
     b, covariance = scaled_coefficients(fit), scaled_covariance(fit)
     total = np.linalg.inv(profile(fit.sums, fit.relative_factor, reml=fit.reml).covariance_over_variance)
     inverse = np.linalg.inv(covariance)
-    errors, to_fixed = np.sqrt(np.diagonal(fit.fixed_covariance)), np.linalg.inv(fit.scaling.fixed)
+    errors, to_fixed = np.sqrt(np.diagonal(fit.fixed_covariance)), fit.scaling.to_fixed
     distance, shift = np.full(fit.participants, np.nan), np.full((fit.participants, p), np.nan)
     for first in range(0, fit.participants, _PEOPLE_AT_ONCE):
         part = slice(first, first + _PEOPLE_AT_ONCE)

@@ -104,7 +104,7 @@ def fitted_rows(fit: Fit, frame: Any, time: str | None) -> FittedRows:
     X, Z, y = _arrays(fit, table)
     person = find_positions(known_ids(fit), table[fit.basis.formula.group])
     terms = terms_of_fit(fit, np.arange(fit.participants))
-    Xs, Zs = X @ np.linalg.inv(fit.scaling.fixed), Z @ np.linalg.inv(fit.scaling.random)
+    Xs, Zs = X @ fit.scaling.to_fixed, Z @ fit.scaling.to_random
     here = terms.of(person)
     carried, spread = carry_to_rows(Xs, Zs, here)
     fixed = profile(fit.sums, fit.relative_factor, reml=fit.reml).covariance_over_variance

@@ -143,11 +143,10 @@ def _refit(fit: Fit, weights: Floats) -> _Refit:
     diagonal = fit.basis.formula.diagonal
     found = maximise(sums, fit.relative_factor, reml=fit.reml, diagonal=diagonal, settled=_SETTLED)
     best = found.at.profile
-    to_fixed = np.linalg.inv(fit.scaling.fixed)
-    factor = np.linalg.inv(fit.scaling.random) @ found.L
-    covariance = best.residual_variance * to_fixed @ best.covariance_over_variance @ to_fixed.T
+    factor = fit.scaling.to_random @ found.L
+    covariance = fit.scaling.fixed_covariance(best.residual_variance * best.covariance_over_variance)
     return _Refit(
-        fit.scaling.offset + to_fixed @ best.coefficients,
+        fit.scaling.coefficients(best.coefficients),
         np.sqrt(np.diagonal(covariance)),
         best.residual_variance * factor @ factor.T,
         best.residual_variance,

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.lmm.design import COLLINEAR
-from ircohort.lmm.inference.weighting import require_likelihood, weights_of
+from ircohort.lmm.inference.weighting import require_likelihood
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
 from ircohort.lmm.record import Fit
 
@@ -114,7 +114,7 @@ def information_criteria(fit: Fit) -> InformationCriteria:
     (4, 9, 3)
     """
     require_likelihood(fit, "AIC and BIC")
-    weights = weights_of(fit.sums)
+    weights = fit.sums.multiplicity
     visits, participants = round(float(weights @ fit.sums.visits)), round(float(weights.sum()))
     k = len(fit.fixed_names) + _random_parameters(fit) + 1
     deviance = -2.0 * fit.log_likelihood
@@ -265,7 +265,7 @@ def _difference(a: Fit, b: Fit) -> str:
         return "participants"
     if not np.array_equal(a.sums.visits, b.sums.visits):
         return "visits"
-    if not np.allclose(weights_of(a.sums), weights_of(b.sums), rtol=SAME, atol=0):
+    if not np.allclose(a.sums.multiplicity, b.sums.multiplicity, rtol=SAME, atol=0):
         return "weights"
     here, there = _natural_sums(a), _natural_sums(b)
     if not _same(here[""], there[""]):

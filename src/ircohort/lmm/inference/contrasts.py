@@ -13,8 +13,8 @@ from scipy.special import stdtr, stdtrit
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.inference.knowledge import Knowledge, knowledge_of, named_rows
-from ircohort.lmm.inference.level import require_level
 from ircohort.lmm.inference.simultaneous import simultaneous_quantile
+from ircohort.lmm.level import require_level
 from ircohort.lmm.prediction.rows import design_matrix, refuse_overwriting, require_log
 from ircohort.lmm.record import Fit
 from ircohort.lmm.search import lower_factor

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.inference.weighting import weights_of
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix, refuse_overwriting
 from ircohort.lmm.record import Fit
 
@@ -122,14 +121,14 @@ def icc(fit: Fit, frame: Any = None) -> Any:
 
 def _random_variance(fit: Fit) -> float:
     """Give the mean of z'Gz over the visits, as the trace of G times the mean of zz'."""
-    weights = weights_of(fit.sums)
+    weights = fit.sums.multiplicity
     scaled = fit.scaling.random @ fit.random_covariance @ fit.scaling.random.T
     ZZ = np.tensordot(weights, fit.sums.ZZ, axes=1)
     return float(np.sum(scaled * ZZ) / (weights @ fit.sums.visits))
 
 
 def _fixed_variance(fit: Fit) -> float:
-    weights = weights_of(fit.sums)
+    weights = fit.sums.multiplicity
     visits = float(weights @ fit.sums.visits)
     g = fit.scaling.fixed @ fit.coefficients
     squares = float(g @ np.tensordot(weights, fit.sums.XX, axes=1) @ g)
@@ -152,4 +151,4 @@ def _sum_of_ones(fit: Fit, weights: Floats) -> Floats:
             next_step="Fit it from a table, or with an intercept.",
         )
     each = np.repeat(weights, fit.sums.visits)
-    return np.asarray((each @ design_matrix(fit, fit.rows)) @ np.linalg.inv(fit.scaling.fixed))
+    return np.asarray((each @ design_matrix(fit, fit.rows)) @ fit.scaling.to_fixed)

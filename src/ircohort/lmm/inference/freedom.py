@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ircohort.errors import UsageError
 from ircohort.lmm.boundary import INDISTINGUISHABLE
-from ircohort.lmm.inference.weighting import require_model_covariance, weights_of
+from ircohort.lmm.inference.weighting import require_model_covariance
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.sums import ParticipantSums
@@ -122,7 +122,7 @@ def variance_information(fit: Fit) -> VarianceInformation:
     freedom = moments.visits - (len(fit.fixed_names) if fit.reml else 0)
     inverse, flat = _inverse(np.block([[inside, across], [across.T, np.array([[freedom]])]]))
     slopes = np.concatenate([C @ np.einsum("xab,apbs->xps", E, moments.BB) @ C, C[None]])
-    back = np.linalg.inv(fit.scaling.fixed)
+    back = fit.scaling.to_fixed
     return VarianceInformation(2 * inverse, variance * back @ slopes @ back.T, axes.nulls, _method(axes.nulls, flat))
 
 
@@ -179,7 +179,7 @@ class _Moments:
 
 def _moments(sums: ParticipantSums, L: Floats, coefficients: Floats, C: Floats, reml: bool) -> _Moments:
     n, q, p = sums.ZX.shape
-    weights = weights_of(sums)
+    weights = sums.multiplicity
     M = np.eye(q) + L.T @ sums.ZZ @ L
     passed = np.eye(q) - sums.ZZ @ L @ np.linalg.solve(M, np.broadcast_to(L.T, (n, q, q)))
     A, B = passed @ sums.ZZ, passed @ sums.ZX

@@ -18,8 +18,8 @@ from ircohort.errors import ModelError, UsageError
 from ircohort.frames import kind_of
 from ircohort.lmm.inference.comparison import effects_of
 from ircohort.lmm.inference.held import Chart, chart_correlation, chart_residual, chart_sd, descend, valley
-from ircohort.lmm.inference.level import normal_quantile
 from ircohort.lmm.inference.weighting import require_likelihood
+from ircohort.lmm.level import normal_quantile
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.search import lower_factor, maximise
@@ -150,7 +150,7 @@ class _Optimum:
 def _maximum_likelihood(fit: Fit) -> _Optimum:
     diagonal = fit.basis.formula.diagonal
     best = _climbed(fit.sums, fit.relative_factor, diagonal)
-    to_natural = np.linalg.inv(fit.scaling.random)
+    to_natural = fit.scaling.to_random
     for j in range(len(best.L)):
         natural = to_natural @ best.L @ best.L.T @ to_natural.T
         natural[j, :] = natural[:, j] = 0.0
@@ -195,7 +195,7 @@ class _Path:
 
 
 def _path(fit: Fit, best: _Optimum, parameter: _Parameter) -> _Path:
-    to_natural: Floats = np.asarray(np.linalg.inv(fit.scaling.random), dtype=float)
+    to_natural = fit.scaling.to_random
     sums, diagonal = fit.sums, fit.basis.formula.diagonal
     if parameter.part == "fixed":
         return _fixed_path(fit, best, parameter.effects[0])
@@ -224,7 +224,7 @@ def _chart_path(chart: Chart, ends: tuple[float, float], value: Callable[[float]
 
 
 def _fixed_path(fit: Fit, best: _Optimum, j: int) -> _Path:
-    h, offset = np.linalg.inv(fit.scaling.fixed)[j], float(fit.scaling.offset[j])
+    h, offset = fit.scaling.to_fixed[j], float(fit.scaling.offset[j])
     diagonal = fit.basis.formula.diagonal
 
     def at(x: float, start: Any) -> tuple[float, float, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
-from ircohort.lmm.inference.weighting import weights_of
 from ircohort.lmm.likelihood import gls_terms
 from ircohort.lmm.record import Fit
 from ircohort.lmm.sums import ParticipantSums
@@ -92,7 +91,7 @@ def sandwich(fit: Fit, kind: str) -> Sandwich:
     if kind not in KINDS:
         raise UsageError(f"The robust covariance {kind} is not known.", expected=f"One of {', '.join(KINDS)}.")
     terms = gls_terms(fit.sums, fit.relative_factor)
-    given, ones = weights_of(fit.sums), np.ones(len(fit.sums.visits))
+    given, ones = fit.sums.multiplicity, np.ones(len(fit.sums.visits))
     weights, counts = (given, ones) if fit.weights_kind == "sampling" else (ones, given)
     M = np.asarray(np.linalg.inv(np.tensordot(weights * counts, terms.XVX, axes=1)), dtype=float)
     Q: Floats = np.tensordot(weights**2 * counts, terms.XVX, axes=1)
@@ -103,7 +102,7 @@ def sandwich(fit: Fit, kind: str) -> Sandwich:
         score, E, F = terms.XVy - terms.XVX @ b, terms.XVX, terms.XVX
     n = float(counts.sum())
     meat = (score * (weights**2 * counts)[:, None]).T @ score * (n / (n - 1) if kind == "CR1" else 1.0)
-    back = np.asarray(np.linalg.inv(fit.scaling.fixed), dtype=float)
+    back = fit.scaling.to_fixed
     by_weight = weights[:, None, None]
     return Sandwich(back @ M @ meat @ M @ back.T, back, M, Q, by_weight * E, by_weight**2 * F, weights, counts)
 

@@ -1,20 +1,9 @@
-"""The weights of participants, and what a fit with sampling weights cannot give."""
+"""What a fit with sampling weights cannot give."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ircohort.errors import ModelError, UsageError
 from ircohort.lmm.record import Fit
-from ircohort.lmm.sums import ParticipantSums
-
-Floats = NDArray[np.float64]
-
-
-def weights_of(sums: ParticipantSums) -> Floats:
-    """Give the weights of the n participants, (n,); one each where the sums have none."""
-    return np.ones(len(sums.visits)) if sums.weights is None else sums.weights
 
 
 def require_likelihood(fit: Fit, wanted: str) -> None:

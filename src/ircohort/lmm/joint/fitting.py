@@ -203,8 +203,8 @@ def _boundary(
 def _change_of_basis(stacked: Stack) -> ChangeOfBasis:
     parts = stacked.outcomes
     return ChangeOfBasis(
-        random=block_diag(*(part.unit * np.linalg.inv(part.scaling.random) for part in parts)),
-        fixed=block_diag(*(part.unit * np.linalg.inv(part.scaling.fixed) for part in parts)),
+        random=block_diag(*(part.unit * part.scaling.to_random for part in parts)),
+        fixed=block_diag(*(part.unit * part.scaling.to_fixed for part in parts)),
         offset=np.concatenate([part.scaling.offset for part in parts]),
         units=np.array([part.unit for part in parts]),
     )

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ircohort.frames import kind_of
-from ircohort.lmm.inference.level import normal_quantile
 from ircohort.lmm.joint.parameters import Pairs, never_together, unpack
 from ircohort.lmm.joint.record import JointFit
+from ircohort.lmm.level import normal_quantile
 
 Floats = NDArray[np.float64]
 

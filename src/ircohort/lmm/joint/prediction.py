@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.design import rows_for
-from ircohort.lmm.inference.level import normal_quantile
 from ircohort.lmm.joint.likelihood import Solution, solve
 from ircohort.lmm.joint.parameters import unpack
 from ircohort.lmm.joint.record import JointFit
+from ircohort.lmm.level import normal_quantile
 from ircohort.lmm.prediction.posterior import find_positions, ids_of
 
 Floats = NDArray[np.float64]

@@ -156,7 +156,7 @@ def posterior(fit: Fit, *, participants: Sequence[Any] | None = None) -> Posteri
     ids = known_ids(fit)
     chosen = np.arange(len(ids)) if participants is None else _chosen(fit, ids, participants)
     terms = terms_of_fit(fit, chosen)
-    to_random = np.linalg.inv(fit.scaling.random)
+    to_random = fit.scaling.to_random
     given = fit.residual_variance * terms.spread
     added = terms.carry.transpose(0, 2, 1) @ scaled_covariance(fit) @ terms.carry
     return Posterior(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ColumnError, UsageError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.inference.level import normal_quantile, require_level
+from ircohort.lmm.level import normal_quantile, require_level
 from ircohort.lmm.prediction.posterior import (
     PersonTerms,
     Positions,
@@ -219,7 +219,7 @@ def _terms_of_history(fit: Fit, history: pl.DataFrame) -> tuple[pl.Series, Perso
     kept = history.filter(pl.Series(positions == -1)).sort(group, *fit.basis.formula.variables)
     X, Z, y = design_matrix(fit, kept), random_design_matrix(fit, kept), response_rows(fit, kept)
     complete = ~np.isnan(np.column_stack([X, Z, y])).any(axis=1)
-    Xs, Zs = (X @ np.linalg.inv(fit.scaling.fixed))[complete], (Z @ np.linalg.inv(fit.scaling.random))[complete]
+    Xs, Zs = (X @ fit.scaling.to_fixed)[complete], (Z @ fit.scaling.to_random)[complete]
     residual = (y - X @ fit.coefficients)[complete]
     groups = kept[group].gather(np.flatnonzero(complete))
     starts = np.flatnonzero(np.diff(groups.rle_id().to_numpy().astype(np.int64), prepend=-1))
@@ -242,7 +242,7 @@ def _moments(fit: Fit, frame: pl.DataFrame, people: _People, *, of_people: bool)
     """
     predicted, variance = np.full(frame.height, np.nan), np.full(frame.height, np.nan)
     covariance = scaled_covariance(fit)
-    to_fixed, to_random = np.linalg.inv(fit.scaling.fixed), np.linalg.inv(fit.scaling.random)
+    to_fixed, to_random = fit.scaling.to_fixed, fit.scaling.to_random
     for first in range(0, frame.height, _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
         X, whom = design_matrix(fit, frame[part]), people.rows[part]
