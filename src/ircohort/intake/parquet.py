@@ -13,6 +13,7 @@ from ircohort.export import TableSpec
 from ircohort.intake.delimited import Piece, header_of
 
 ROWS_AT_A_TIME = 1 << 20
+_POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 def parquet_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[Piece]:  # noqa: ARG001
@@ -43,7 +44,7 @@ def parquet_pieces(stream: IO[bytes], name: str, spec: TableSpec) -> Iterator[Pi
             lines = pl.int_range(first, first + batch.num_rows, dtype=pl.UInt32, eager=True)
             first += batch.num_rows
             yield Piece(header, cells, lines)
-    except (ArrowException, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (ArrowException, UnicodeDecodeError, OSError, *_POLARS) as error:
         raise FileError(f"{name} is not a Parquet file that can be read.") from error
 
 
