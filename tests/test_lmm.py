@@ -129,8 +129,26 @@ def test_anything_else_in_a_formula_is_refused_by_name(text, named):
     assert refused.value.exit_code == 3
 
 
-def test_a_long_row_of_signs_is_odd_but_is_read():
-    assert parse_formula("y ~ " + "-" * 700 + "x + (1 | g)").variables == ("x", "y")
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("y ~ x + -z + (1 | g)", "a sign before a term"),
+        ("y ~ - - x + (1 | g)", "a sign before a term"),
+        ("y ~ 1/x + (1 | g)", "a number beside"),
+        ("y ~ x/12 + (1 | g)", "a number beside"),
+        ("y ~ 2*x + (1 | g)", "a number beside"),
+        ("y ~ 5 + x + (1 | g)", "a number other than 0 and 1"),
+        ("y ~ x + x**2 + (1 | g)", "a power of one column"),
+    ],
+)
+def test_what_a_formula_would_take_otherwise_than_it_looks_is_refused(formula, said):
+    with pytest.raises(FormulaError, match=said):
+        parse_formula(formula)
+
+
+@pytest.mark.parametrize("fixed", ["-1 + x", "0 + x", "x - 1", "(x + z)**2", "log(2*x) + poly(-x, 2)", "x*z - x:z"])
+def test_intercepts_brackets_and_arithmetic_in_transforms_are_read(fixed):
+    assert parse_formula(f"y ~ {fixed} + (1 | g)").fixed == fixed
 
 
 def test_a_refused_formula_is_never_evaluated(monkeypatch):

@@ -5,6 +5,7 @@ What is held against: the fit of replicated or resampled rows, dense matrices, a
 
 from __future__ import annotations
 
+import pickle
 import re
 from functools import reduce
 from itertools import pairwise
@@ -16,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ircohort.errors import ColumnError, ModelError, UsageError
+from ircohort.errors import ColumnError, FormulaError, ModelError, UsageError
 from ircohort.lmm import (
     bootstrap,
     bootstrap_intervals,
+    design_matrix,
     draw_weights,
     fit,
     fit_sums,
@@ -131,6 +133,61 @@ def test_the_expected_information_is_the_mean_of_the_observed_curvature():
     assert np.cov(np.array(scores).T) == pytest.approx(expected, rel=0.12, abs=1.5)
 
 
+@pytest.mark.parametrize("formula", [SLOPE, "y ~ years + (1 | participant_id)"])
+def test_readings_that_the_random_part_explains_exactly_are_refused(formula):
+    frame = cohort(1, most=9)
+    line = pl.col("participant_id") * 0.3 + (
+        pl.col("participant_id") % 3 * pl.col("years") if "1 +" in formula else 0.0
+    )
+    exact = frame.with_columns(line.alias("y"))
+    plan = prepare(formula, frame)
+    for attempt in (
+        lambda: fit(formula, exact),
+        lambda: fit_sums(sum_up(plan, exact)),
+        lambda: fit_sums(sum_up(plan, frame.with_columns(pl.lit(2.0).alias("y")))),
+    ):
+        with pytest.raises(ModelError, match="exactly"):
+            attempt()
+
+
+@pytest.mark.parametrize("ratio", [1e-2, 1e-3, 1e-4])
+def test_people_who_differ_much_more_than_readings_scatter_are_no_reason_not_to_converge(ratio):
+    for seed in range(10):
+        frame = cohort(seed, people=25)
+        random = np.random.default_rng(seed)
+        noise = ratio * random.normal(size=frame.height)
+        lines = random.normal(size=(25, 2))[frame["participant_id"].to_numpy()]
+        y = lines[:, 0] + lines[:, 1] * frame["years"].to_numpy() + noise
+        result = fit("y ~ years + (1 + years | participant_id)", frame.with_columns(pl.Series("y", y)))
+        assert result.converged
+        assert result.residual_variance == pytest.approx(ratio**2, rel=0.6)
+
+
+def test_more_random_effects_than_visits_could_show_are_refused():
+    with pytest.raises(ModelError, match="10 effects"):
+        fit("y ~ years + (1 + bs(years, df=9) | participant_id)", cohort())
+
+
+def test_texts_that_are_no_categories_and_levels_that_a_fit_has_not_seen_are_refused():
+    frame = cohort(people=130).with_columns(pl.col("participant_id").cast(pl.String).alias("name"))
+    with pytest.raises(FormulaError, match="130 different values"):
+        fit("y ~ name + (1 | participant_id)", frame)
+    coded = frame.with_columns((pl.col("participant_id") % 3).alias("k"))
+    with pytest.raises(ColumnError, match="has not seen"):
+        sum_up(prepare("y ~ C(k) + (1 | participant_id)", coded), coded.with_columns(pl.lit(7).alias("k")))
+
+
+def test_the_formula_comes_first():
+    with pytest.raises(UsageError, match="formula comes first"):
+        fit(cohort(), SLOPE)
+
+
+def test_rows_beyond_a_spline_are_empty_and_take_no_other_row_with_them():
+    result = fit("y ~ bs(years, df=4) + (1 | participant_id)", cohort())
+    rows = design_matrix(result, pl.DataFrame({"years": [1.0, 99.0, 2.0]}))
+    assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]
+
+
 # --- weights ----------------------------------------------------------------------------------------------------
 
 
@@ -233,8 +290,27 @@ def test_pieces_count_what_they_drop_and_must_share_a_plan():
     together = sum_up(plan, frame[:50]) + sum_up(plan, frame[50:])
     assert together.dropped["any"]["visits"] == fit(SLOPE, frame).dropped["any"]["visits"]
     with pytest.raises(UsageError, match="two plans"):
-        together + sum_up(prepare(SLOPE, frame), frame)
+        together + sum_up(prepare(SLOPE, frame[:90]), frame)
     assert fit_sums(together).rows is None
+
+
+def test_pieces_may_come_from_other_processes():
+    frame = cohort(2)
+    plan = prepare(SLOPE, frame)
+    there = pickle.loads(pickle.dumps(sum_up(pickle.loads(pickle.dumps(plan)), frame[60:])))
+    same(fit_sums(sum_up(plan, frame[:60]) + there), fit(SLOPE, frame))
+
+
+def test_participants_of_another_type_or_weight_in_another_piece_are_refused():
+    frame = weighted_cohort()
+    plan = prepare(SLOPE, frame, weights="weight", weights_kind="frequency")
+    first = sum_up(plan, frame[:70])
+    with pytest.raises(ColumnError, match="in one piece"):
+        first + sum_up(plan, frame[70:].with_columns(pl.col("participant_id").cast(pl.String)))
+    with pytest.raises(ModelError, match="another weight"):
+        first + sum_up(plan, frame.with_columns(pl.col("weight") + 1))
+    narrow = sum_up(plan, frame[70:].with_columns(pl.col("participant_id").cast(pl.Int16)))
+    same(fit_sums(first + narrow), fit(SLOPE, frame, weights="weight", weights_kind="frequency"))
 
 
 def test_weights_go_with_the_pieces():

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from ircohort.errors import ModelError, UsageError
+from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.frames import to_polars
 from ircohort.lmm.design import Basis, Design, build_design
 from ircohort.lmm.formula import parse_formula
-from ircohort.lmm.identification import require_columns
+from ircohort.lmm.identification import require_columns, require_few_effects
 from ircohort.lmm.sums import ParticipantSums, Scaling, participant_sums, scaling_of
+
+Floats = NDArray[np.float64]
 
 WEIGHTS = ("frequency", "sampling")
 
@@ -31,6 +36,19 @@ class Plan:
     scaling: Scaling = field(repr=False)
     weights: str = ""
     weights_kind: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """What tells plans apart, in another process too: a hash of all that the sums depend on."""
+        scaling = (self.scaling.fixed, self.scaling.random, self.scaling.offset)
+        names = (
+            self.basis.formula.text,
+            self.basis.fixed_names,
+            self.basis.random_names,
+            self.weights,
+            self.weights_kind,
+        )
+        return sha256(repr(names).encode() + b"".join(part.tobytes() for part in scaling)).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +67,15 @@ class CohortSums:
 
     def __add__(self, other: CohortSums) -> CohortSums:
         """Add the sums of other visits, of the same or of other participants."""
-        if other.plan is not self.plan:
+        if other.plan.key != self.plan.key:
             raise UsageError(
                 "Sums of two plans cannot be added.", expected="All pieces are summed up with one plan of `prepare`."
+            )
+        if self.participant_ids.dtype != other.participant_ids.dtype:
+            raise ColumnError(
+                f"The participants are {self.participant_ids.dtype} in one piece and {other.participant_ids.dtype} in "
+                "another.",
+                next_step="Give the column one type in all pieces.",
             )
         together = pl.concat([self.participant_ids, other.participant_ids])
         ids = together.unique().sort()
@@ -95,6 +119,7 @@ def plan_of(design: Design, weights: str, weights_kind: str) -> Plan:
             expected=f"With a column of weights, weights_kind is one of {', '.join(WEIGHTS)}.",
         )
     require_columns(design)
+    require_few_effects(design.basis.random_names)
     scaling = scaling_of(design.y, design.X, design.Z, diagonal=design.basis.formula.diagonal)
     return Plan(design.basis, scaling, weights, weights_kind)
 
@@ -142,9 +167,19 @@ def _added(first: ParticipantSums, second: ParticipantSums, place: Any, n: int) 
         visits[at] += one.visits
         cross[at] += one.cross
         if weights is not None:
+            _require_same_weights(weights[at], one.multiplicity)
             weights[at] = one.weights
         start += len(one.visits)
     return ParticipantSums(visits, cross, first.q, weights)
+
+
+def _require_same_weights(known: Floats, weights: Floats) -> None:
+    differing = int(((known > 0) & (known != weights)).sum())
+    if differing:
+        raise ModelError(
+            f"{differing} participants have another weight in one piece than in another.",
+            expected="Weights are those of participants: the same at each of their visits.",
+        )
 
 
 def _dropped(

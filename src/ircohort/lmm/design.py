@@ -21,6 +21,9 @@ from ircohort.lmm.sums import well_conditioned
 
 Floats = NDArray[np.float64]
 
+MOST_LEVELS = 100
+"""A category with more is a text or a date that was meant otherwise; each level would be a fixed effect."""
+
 COLLINEAR = 1e-7
 """A column is a combination of those before it if less than this share of its length stands apart from them."""
 
@@ -29,14 +32,14 @@ COLLINEAR = 1e-7
 class Basis:
     """How rows of the design are built, with the knots, means and levels of the data that were fitted.
 
-    ``levels`` holds the values seen of each text column.
+    ``levels`` holds the values seen of each category: text columns, and what stands in ``C``.
     """
 
     formula: ModelFormula
     response_spec: Any
     fixed_spec: Any
     random_spec: Any
-    levels: Mapping[str, frozenset[str]]
+    levels: Mapping[str, frozenset[Any]]
 
     @property
     def fixed_names(self) -> tuple[str, ...]:
@@ -138,19 +141,33 @@ def _in_order(table: pl.DataFrame, formula: ModelFormula) -> pl.DataFrame:
     return ordered if settled else table.sort(*keys, *(name for name in table.columns if name not in keys))
 
 
+def _levels(formula: ModelFormula, complete: pl.DataFrame) -> dict[str, frozenset[Any]]:
+    categories = [
+        name for name in formula.variables if complete.schema[name] == pl.String or name in formula.categories
+    ]
+    for name in categories:
+        count = complete[name].n_unique()
+        if count > MOST_LEVELS:
+            raise FormulaError(
+                f"Column {name} holds {count} different values, each of which would be a category.",
+                expected=f"A category has at most {MOST_LEVELS} levels.",
+                next_step="Turn it into a number, such as years since a date.",
+            )
+    return {name: frozenset(complete[name].unique().to_list()) for name in categories}
+
+
 def _evaluate_all(formula: ModelFormula, complete: pl.DataFrame) -> tuple[Floats, Floats, Floats, Basis]:
+    levels = _levels(formula, complete)
     y, response_spec = _evaluate(f"{formula.response} - 1", complete)
     X, fixed_spec = _evaluate(formula.fixed, complete)
     Z, random_spec = _evaluate(formula.random, complete)
     if y.shape[1] != 1:
-        raise FormulaError(f"The response {formula.response} is not one numeric column.")
+        raise FormulaError(
+            f"The response {formula.response} is not one numeric column.",
+            next_step="Convert texts such as <1 to numbers first, or give bounds to fit_censored.",
+        )
     if Z.shape[1] == 0 or X.shape[1] == 0:
         raise FormulaError("The fixed and the random part of the formula need at least one column each, such as 1.")
-    levels = {
-        name: frozenset(complete[name].unique().to_list())
-        for name in formula.variables
-        if complete.schema[name] == pl.String
-    }
     return y, X, Z, Basis(formula, response_spec, fixed_spec, random_spec, levels)
 
 
@@ -216,13 +233,16 @@ def _numbers_and_texts(frame: pl.DataFrame, names: tuple[str, ...], group: str =
     converted = []
     for name, dtype in table.schema.items():
         if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
-            keeps = name == group and dtype.is_integer()
-            converted.append(pl.col(name) if keeps else pl.col(name).cast(pl.Float64).fill_nan(None))
+            number = pl.col(name).cast(pl.Float64).fill_nan(None)
+            whole = pl.col(name).cast(pl.UInt64 if dtype == pl.UInt64 else pl.Int64)
+            converted.append(whole if name == group and dtype.is_integer() else number)
         elif dtype in (pl.String, pl.Categorical, pl.Enum):
             converted.append(pl.col(name).cast(pl.String))
         else:
             raise ColumnError(
-                f"The formula names {name}, which holds {dtype}.", expected="Numbers, true or false, or text."
+                f"The formula names {name}, which holds {dtype}.",
+                expected="Numbers, true or false, or text.",
+                next_step="Turn a date into years since a date." if dtype.is_temporal() else "",
             )
     table = table.select(converted)
     infinite = [name for name, dtype in table.schema.items() if dtype.is_float() and table[name].is_infinite().any()]
@@ -246,31 +266,35 @@ def _count_dropped(table: pl.DataFrame, group: str) -> dict[str, dict[str, int]]
     }
 
 
-def _evaluate(terms: str | Any, table: pl.DataFrame) -> tuple[Floats, Any]:
-    """Evaluate admitted terms (text, or the specification of a fit) on complete rows."""
-    source = Formula(terms) if isinstance(terms, str) else terms
+def _evaluate(terms: str | Any, table: pl.DataFrame, *, complete: bool = True) -> tuple[Floats, Any]:
+    """Evaluate admitted terms (text, or the specification of a fit) on rows without gaps; all must be ``complete``."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
+            source = Formula(terms) if isinstance(terms, str) else terms
             matrix = source.get_model_matrix(table, context=dict(TRANSFORMS), output="numpy", na_action="ignore")
         except (FormulaicError, ValueError, TypeError, SyntaxError, IndexError) as error:
             reason = str(error).splitlines()[0] if isinstance(terms, str) else type(error).__name__
             raise FormulaError(
-                f"The term {terms if isinstance(terms, str) else source.formula} cannot be evaluated.", expected=reason
+                f"The term {terms if isinstance(terms, str) else terms.formula} cannot be evaluated.", expected=reason
             ) from error
     array = np.ascontiguousarray(matrix, dtype=float)
-    if not np.isfinite(array).all():
+    if complete and not np.isfinite(array).all():
         name = matrix.model_spec.column_names[int(np.argmax(~np.isfinite(array).all(axis=0)))]
         raise ModelError(
             f"{name} is not a finite number in {int((~np.isfinite(array)).any(axis=1).sum())} visits.",
-            expected="A logarithm needs values above zero, a square root values from zero.",
+            expected="A logarithm needs values above zero, a square root from zero, bs within its bounds.",
             next_step="Set such values to missing.",
         )
     return array, matrix.model_spec
 
 
 def rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
-    """Build the rows of one part of the design for new data; a row with a missing value is NaN throughout."""
+    """Build the rows of one part of the design for new data.
+
+    A row with a missing value, or one that a transform has no value for (beyond the range of ``bs``, the logarithm of
+    zero), is NaN throughout.
+    """
     given = to_polars(frame)
     needed = {str(name) for name in spec.required_variables} & set(basis.formula.variables)
     names = tuple(name for name in basis.formula.variables if name in needed)
@@ -282,7 +306,8 @@ def rows_for(basis: Basis, spec: Any, frame: Any) -> Floats:
     complete = np.flatnonzero(table.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy())
     rows = np.full((given.height, width), np.nan)
     if len(complete):
-        rows[complete] = _evaluate(spec, table[complete.tolist()])[0]
+        rows[complete] = _evaluate(spec, table[complete.tolist()], complete=False)[0]
+    rows[~np.isfinite(rows).all(axis=1)] = np.nan
     return rows
 
 
@@ -292,5 +317,5 @@ def _require_seen(basis: Basis, table: pl.DataFrame, names: tuple[str, ...]) -> 
         if unseen:
             raise ColumnError(
                 f"Column {name} holds a level that the fit has not seen.",
-                expected=f"It has seen: {', '.join(sorted(basis.levels[name]))}.",
+                expected=f"It has seen: {', '.join(map(str, sorted(basis.levels[name])))}.",
             )

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ircohort.errors import ModelError, UsageError
+from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.boundary import find_boundary, in_words
 from ircohort.lmm.cohort import CohortSums, plan_of, sums_of
@@ -23,7 +23,7 @@ from ircohort.lmm.identification import (
     require_visits,
 )
 from ircohort.lmm.inference.robust import robust_covariance
-from ircohort.lmm.likelihood import Profile, conditional_modes, profile
+from ircohort.lmm.likelihood import Profile, conditional_modes, explains_all, profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.reference import climb_ladder
 from ircohort.lmm.search import lower_factor, maximise
@@ -149,10 +149,7 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
     found = find(sums, reml, formula.diagonal)
     best = profile(sums, found.L, reml=reml)
     if _explains_all(cohort, best.residual_variance):
-        raise ModelError(
-            f"The model explains {formula.response} exactly; no variation is left to judge it by.",
-            next_step="Look for a column that is computed from the response.",
-        )
+        raise explains_all()
     record = _record(cohort, sums, found, best, reml=reml, engine=engine)
     if cohort.plan.weights_kind == "sampling":
         record = replace(_with_robust_covariance(record), log_likelihood=float("nan"))

@@ -10,7 +10,7 @@ import ast
 import keyword
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from types import MappingProxyType
@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 from formulaic.transforms import TRANSFORMS as FORMULAIC
 
-from ircohort.errors import FormulaError
+from ircohort.errors import FormulaError, UsageError
 
 TRANSFORMS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "log": np.log,
         "sqrt": np.sqrt,
         "poly": FORMULAIC["poly"],
-        "bs": FORMULAIC["bs"],
+        # A row beyond the data that were fitted has no value of a B-spline; it must not take the other rows with it.
+        "bs": update_wrapper(partial(FORMULAIC["bs"], extrapolation="na"), FORMULAIC["bs"]),
         # Uncentred, the columns of a natural spline add up to the intercept, and the two cannot be told apart. The
         # wrapping keeps formulaic's mark that the transform remembers its knots.
         "cr": update_wrapper(partial(FORMULAIC["cr"], constraints="center"), FORMULAIC["cr"]),
@@ -48,6 +49,10 @@ _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _BARS = (ast.BitOr, ast.BitXor)
 # Python has no ":" and no "||" in expressions. Stand-ins of the same length keep every position in the text.
 _INTERACTION, _DIAGONAL = "@", "^ "
+_OWN_COLUMN = "Compute a column of the frame first, and name it in the formula."
+_INSTEAD: Mapping[str, str] = MappingProxyType(
+    {"ns": "A natural spline is cr(x, df=3).", "I": _OWN_COLUMN, "factor": "A category is C(x).", "offset": _OWN_COLUMN}
+)
 _EXAMPLE = "For example: log(homa_ir) ~ years * progressor + age + (1 + years | participant_id)."
 
 
@@ -57,7 +62,7 @@ class ModelFormula:
 
     ``response``, ``fixed`` and ``random`` are texts for formulaic; ``group`` is the grouping column; ``diagonal`` is
     true for ``||`` (random effects without correlation); ``variables`` are the columns used, ``group`` not among
-    them unless it is used elsewhere too.
+    them unless it is used elsewhere too; ``categories`` are those that ``C`` makes categories.
     """
 
     text: str
@@ -67,6 +72,7 @@ class ModelFormula:
     group: str
     diagonal: bool
     variables: tuple[str, ...]
+    categories: tuple[str, ...]
 
 
 def parse_formula(text: str) -> ModelFormula:
@@ -97,6 +103,10 @@ def parse_formula(text: str) -> ModelFormula:
     ircohort.errors.FormulaError: The formula uses an attribute, `.getcwd`.
     Admitted are column names, numbers, + - * : / ** ( ), and log, sqrt, poly, bs, cr, center, scale, C.
     """
+    if not isinstance(text, str):
+        raise UsageError(
+            f"The formula was given as {type(text).__name__}.", expected="The formula comes first, then the data frame."
+        )
     joined = " ".join(text.split())
     stray = sorted(set(_ADMITTED_CHARACTERS.sub("", joined)))
     if stray:
@@ -110,11 +120,25 @@ def parse_formula(text: str) -> ModelFormula:
     if not isinstance(_tree(left.strip()), ast.Name | ast.Call):
         raise FormulaError("The response must be one column, or one transform of it.", next_step=_EXAMPLE)
     names: set[str] = set()
-    for part in (left.strip(), random.fixed, random.effects):
-        _admit(_tree(part), names)
+    trees = [_tree(part) for part in (left.strip(), random.fixed, random.effects)]
+    for tree in trees:
+        _admit(tree, names)
     return ModelFormula(
-        joined, left.strip(), random.fixed, random.effects, random.group, random.diagonal, tuple(sorted(names))
+        text=joined,
+        response=left.strip(),
+        fixed=random.fixed,
+        random=random.effects,
+        group=random.group,
+        diagonal=random.diagonal,
+        variables=tuple(sorted(names)),
+        categories=tuple(sorted({name for tree in trees for name in _categories(tree)})),
     )
+
+
+def _categories(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "C":
+            yield from (name.id for argument in node.args for name in ast.walk(argument) if isinstance(name, ast.Name))
 
 
 @dataclass(frozen=True)
@@ -179,15 +203,41 @@ def _tree(text: str) -> Any:
 
 
 def _admit(node: ast.AST, names: set[str]) -> None:
-    """Walk a part of the formula; collect its column names; refuse what is not admitted."""
+    """Walk a part of the formula; collect its column names; refuse what is not admitted, or would be taken wrongly."""
+    if isinstance(node, ast.Name):
+        names.add(node.id)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        _admit_power(node)
+        _admit(node.left, names)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, (*_OPERATORS, ast.MatMult)):
+        sides = (node.left, node.right)
+        if not isinstance(node.op, ast.Add | ast.Sub) and any(_is_number(side) for side in sides):
+            raise _refused("a number beside `*`, `:` or `/`, which join terms", _OWN_COLUMN)
+        for side in sides:
+            _admit(side, names)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd) and _is_intercept(node.operand):
+        return
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        raise _refused("a sign before a term, which takes terms away", _OWN_COLUMN)
+    elif isinstance(node, ast.Call):
+        _admit_call(node, names)
+    elif _is_number(node) and not _is_intercept(node):
+        raise _refused("a number other than 0 and 1 as a term", _OWN_COLUMN)
+    elif not _is_number(node):
+        raise _refused(_describe(node))
+
+
+def _admit_value(node: ast.AST, names: set[str]) -> None:
+    """Walk what stands in a transform, where operators are those of arithmetic."""
     if isinstance(node, ast.Name):
         names.add(node.id)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, (*_OPERATORS, ast.MatMult)):
-        _admit_power(node)
-        _admit(node.left, names)
-        _admit(node.right, names)
+        if isinstance(node.op, ast.Pow) and not _is_exponent(node.right):
+            raise _refused(f"a power other than to a number up to {LARGEST_EXPONENT}")
+        _admit_value(node.left, names)
+        _admit_value(node.right, names)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        _admit(node.operand, names)
+        _admit_value(node.operand, names)
     elif isinstance(node, ast.Call):
         _admit_call(node, names)
     elif not _is_number(node):
@@ -195,21 +245,27 @@ def _admit(node: ast.AST, names: set[str]) -> None:
 
 
 def _admit_power(node: ast.BinOp) -> None:
-    if not isinstance(node.op, ast.Pow):
-        return
-    exponent = node.right
-    small = isinstance(exponent, ast.Constant) and _is_number(exponent) and 0 < exponent.value <= LARGEST_EXPONENT  # type: ignore[operator]
-    if not small or _is_number(node.left):
-        raise _refused(f"a power other than a column or bracket to a number up to {LARGEST_EXPONENT}")
+    if not _is_exponent(node.right) or _is_number(node.left):
+        raise _refused(f"a power other than a bracket to a number up to {LARGEST_EXPONENT}")
+    if isinstance(node.left, ast.Name):
+        raise _refused("a power of one column, which a formula takes for the column", f"poly(x, 2). {_OWN_COLUMN}")
+
+
+def _is_exponent(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and _is_number(node) and 0 < node.value <= LARGEST_EXPONENT  # type: ignore[operator]
+
+
+def _is_intercept(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and _is_number(node) and node.value in (0, 1)
 
 
 def _admit_call(node: ast.Call, names: set[str]) -> None:
     if not isinstance(node.func, ast.Name):
         raise _refused(_describe(node.func))
     if node.func.id not in TRANSFORMS:
-        raise _refused(f"`{node.func.id}`, which is not one of its transforms")
+        raise _refused(f"`{node.func.id}`, which is not one of its transforms", _INSTEAD.get(node.func.id, ""))
     for argument in node.args:
-        _admit(argument, names)
+        _admit_value(argument, names)
     for named in node.keywords:
         if named.arg is None:
             raise _refused("`**` in a call")
@@ -257,8 +313,9 @@ def _describe(node: ast.AST) -> str:
     return _NODES.get(type(node), f"{type(node).__name__.lower()}")
 
 
-def _refused(what: str) -> FormulaError:
+def _refused(what: str, next_step: str = "") -> FormulaError:
     return FormulaError(
         f"The formula uses {what}.",
         expected=f"Admitted are column names, numbers, + - * : / ** ( ), and {', '.join(TRANSFORMS)}.",
+        next_step=next_step,
     )

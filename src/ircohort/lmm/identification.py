@@ -10,6 +10,9 @@ from ircohort.lmm.design import Design, dependent_columns
 
 Floats = NDArray[np.float64]
 
+MOST_EFFECTS = 9
+"""Random effects of a participant, of all outcomes together."""
+
 _TOLERANCE = 1e-10
 _CHUNK = 1000
 
@@ -43,6 +46,16 @@ def require_columns(design: Design, outcome: str = "") -> None:
                 expected=f"It is constant, or a combination of the terms before it, over the {len(design.y)} visits.",
                 next_step=f"Leave it out of the formula: {basis.formula.text}",
             )
+
+
+def require_few_effects(effects: tuple[str, ...]) -> None:
+    """Ask for no more random effects than visits could show."""
+    if len(effects) > MOST_EFFECTS:
+        raise ModelError(
+            f"The random part has {len(effects)} effects: {', '.join(effects)}.",
+            expected=f"Up to {MOST_EFFECTS}.",
+            next_step="Use fewer random effects, such as (1 + years | participant_id).",
+        )
 
 
 def require_visits(n_visits: int, n_fixed: int, outcome: str = "") -> None:

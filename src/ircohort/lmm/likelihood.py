@@ -13,10 +13,24 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.errors import ModelError
 from ircohort.lmm.sums import Block, ParticipantSums
 from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
+
+
+EXACT = 1e-13
+"""Less than this share of the squared response (beside its least-squares fit) is rounding."""
+
+
+def explains_all() -> ModelError:
+    """Refuse a model that leaves nothing to judge it by."""
+    return ModelError(
+        "The model explains the response exactly; no variation is left to judge it by.",
+        next_step="Look for a column that is computed from the response, or a response that is the same at all visits "
+        "of a participant.",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +152,9 @@ def _profile(sums: ParticipantSums, totals: _Totals, reml: bool) -> Profile:
     A, b = left[:p, :p], left[:p, p]
     coefficients = np.asarray(np.linalg.solve(A, b), dtype=float)
     inverse = np.asarray(np.linalg.inv(A), dtype=float)
-    squares = max(float(left[p, p] - b @ coefficients), np.finfo(float).tiny)
+    squares = float(left[p, p] - b @ coefficients)
+    if squares <= EXACT * sums.total[p, p]:
+        raise explains_all()
     freedom = sums.observations - (p if reml else 0)
     log_determinant = totals.log_determinant + (float(np.linalg.slogdet(A)[1]) if reml else 0.0)
     variance = squares / freedom

@@ -16,11 +16,12 @@ SETTLED = 1e-20
 """A search ends where the next step promises less log-likelihood than this: estimates are then within 1e-10 standard
 errors of the optimum, so that they do not depend on the processor's rounding in any digit that is shown."""
 _ROUNDING = 1e-13
-"""A step may lose this share of the log-likelihood, which it knows no better."""
+"""This share of the log-likelihood is rounding."""
 _WORTH_LEAVING = 1e-10
 """A boundary is left where a step off it promises more log-likelihood than this."""
 _INSIDE = 1e-3
 """Scoring in L L' ends where a between-person variance comes below this share of the residual variance."""
+_MANY = 3
 _STEPS = 100
 _PATIENCE = 20
 """After so many steps the curvature is measured instead of expected."""
@@ -59,13 +60,14 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
     Damped steps: Levenberg 1944, doi:10.1090/qam/10666. Square factors of positive semidefinite matrices: Burer and
     Monteiro 2003, doi:10.1007/s10107-002-0352-8.
     """
-    state = _search(sums, start, reml, diagonal, settled)
-    if diagonal and sums.q > 1:  # without correlations there can be two optima; the other is found from nothing
-        other = _search(sums, np.zeros_like(start), reml, diagonal, settled)
-        evaluations = state.evaluations + other.evaluations
-        better = max(state, other, key=lambda one: one.at.profile.log_likelihood)
-        state = replace(better, evaluations=evaluations)
-    return replace(state, L=lower_factor(state.L @ state.L.T))
+    # With many effects there can be several optima, and without correlations too.
+    starts = [start]
+    starts += [10.0 * start] if sums.q >= _MANY else []
+    starts += [np.zeros_like(start)] if diagonal and sums.q > 1 else []
+    found = [_search(sums, one, reml, diagonal, settled) for one in starts]
+    best = max(found, key=lambda one: one.at.profile.log_likelihood)
+    evaluations = sum(one.evaluations for one in found)
+    return replace(best, L=lower_factor(best.L @ best.L.T), evaluations=evaluations)
 
 
 def _search(sums: ParticipantSums, start: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
@@ -89,35 +91,47 @@ def _score(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
     rows, columns = np.diag_indices(sums.q) if diagonal else np.tril_indices(sums.q)
     units = np.zeros((len(rows), sums.q, sums.q))
     units[np.arange(len(rows)), rows, columns] = units[np.arange(len(rows)), columns, rows] = 1.0
-    at, evaluations = profile_with_slope(sums, L, reml=reml), 1
+    at, evaluations, before = profile_with_slope(sums, L, reml=reml), 1, np.inf
     while evaluations < _STEPS:
         slope = np.einsum("ab,kab->k", at.by_product, units)
         values, vectors = np.linalg.eigh(information(at, units))
         if values[0] <= _FLAT * values[-1]:
             break
         step = vectors @ ((vectors.T @ slope) / values)
-        if slope @ step < settled:
+        promise = float(slope @ step)
+        if _is_done(promise, before, settled, _allowed(at, sums)):
             return Optimum(L, at, True, evaluations)
+        before = promise
         covariance = L @ L.T + np.einsum("k,kab->ab", step, units)
         if np.linalg.eigvalsh(covariance)[0] < _INSIDE:
             break
         moved = np.linalg.cholesky(covariance)
         there = profile_with_slope(sums, moved, reml=reml)
         evaluations += 1
-        if there.profile.log_likelihood < at.profile.log_likelihood - _allowed(at):
+        if there.profile.log_likelihood < at.profile.log_likelihood - _allowed(at, sums):
             break
         L, at = moved, there
     return Optimum(L, at, False, evaluations)
 
 
-def _allowed(at: Slope) -> float:
-    return _ROUNDING * max(abs(at.profile.log_likelihood), 1.0)
+def _is_done(promise: float, before: float, settled: float, allowed: float) -> bool:
+    """Tell whether the next step promises nothing, or no more than rounding and no less than the step before it."""
+    return promise < settled or (promise < allowed and promise > 0.5 * before)
+
+
+def _allowed(at: Slope, sums: ParticipantSums) -> float:
+    """Give how much log-likelihood a step may lose, because it is not known better.
+
+    The squared residuals are what the squared response leaves when all that is explained is taken off.
+    """
+    cancelled = np.finfo(float).eps * float(sums.total[-1, -1]) / at.profile.residual_variance
+    return _ROUNDING * max(abs(at.profile.log_likelihood), 1.0) + cancelled
 
 
 def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:
     free = np.diag_indices(sums.q) if diagonal else np.nonzero(np.ones((sums.q, sums.q)))
     at = profile_with_slope(sums, L, reml=reml)
-    evaluations, damping = 1, 0
+    evaluations, damping, before = 1, 0, np.inf
     for tried in range(_STEPS):
         by_product = _by_product(at, diagonal)
         slope = (2.0 * by_product @ L)[free]
@@ -127,10 +141,12 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
             curvature = _observed(sums, L, free, reml)
             evaluations += 2 * len(slope)
         values, vectors = np.linalg.eigh(curvature)
+        promise = float(slope @ _step(values, vectors, slope, 0.0))
+        if _is_done(promise, before, settled, _allowed(at, sums)):
+            return Optimum(L, at, True, evaluations)
+        before = promise
         while damping < len(_DAMPINGS):
             step = _step(values, vectors, slope, _DAMPINGS[damping])
-            if slope @ step < settled:
-                return Optimum(L, at, True, evaluations)
             if np.linalg.norm(step) > _LONGEST * (1.0 + np.linalg.norm(L)):
                 damping += 1
                 continue
@@ -138,12 +154,12 @@ def _climb(sums: ParticipantSums, L: Floats, reml: bool, diagonal: bool, settled
             moved[free] += step
             there = profile_with_slope(sums, moved, reml=reml)
             evaluations += 1
-            if there.profile.log_likelihood >= at.profile.log_likelihood - _allowed(at):
+            if there.profile.log_likelihood >= at.profile.log_likelihood - _allowed(at, sums):
                 L, at, damping = moved, there, max(damping - 2, 0)
                 break
             damping += 1
-        else:
-            break
+        else:  # no step gains: the optimum, if even the longest promises no more than rounding
+            return Optimum(L, at, promise < _allowed(at, sums), evaluations)
     return Optimum(L, at, False, evaluations)
 
 
