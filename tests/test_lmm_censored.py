@@ -494,3 +494,13 @@ def test_bounds_leave_no_bias_where_half_the_limit_does():
     assert off(half)[0] > 3
     assert np.isclose(np.mean([one.residual_variance for one in bounds]), 0.3**2, rtol=0.05)
     assert np.mean([one.residual_variance for one in half]) > 1.3 * 0.3**2
+
+
+def test_a_censored_fit_is_shown_in_a_few_lines():
+    found = fitted(LEVEL, clinic())
+    lines = repr(found).splitlines()
+    assert lines[0].endswith("60 participants, 240 visits, 60 of them known by bounds only")
+    assert lines[1] == LEVEL
+    assert any(line.startswith("people: Intercept") for line in lines)
+    assert len(lines) < 20
+    assert found._repr_html_().count("<table") == 2

@@ -279,3 +279,17 @@ def test_the_icc_of_a_random_intercept_is_the_same_everywhere():
 def test_the_icc_does_not_overwrite_a_column():
     with pytest.raises(ColumnError, match="already has a column icc"):
         icc(fit(LEVEL, data()), data().with_columns(icc=0))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_variance_that_is_estimated_as_zero_has_a_p_value_of_one(seed):
+    random = np.random.default_rng(seed)
+    person, years = np.repeat(np.arange(20), 4), np.tile(np.arange(4.0), 20)
+    y = 2 + 0.3 * years + random.normal(size=20)[person] + 0.5 * random.normal(size=80)
+    rows = pl.DataFrame({"participant_id": person, "years": years, "y": y})
+    larger = fit(UNCORRELATED, rows)
+    test = likelihood_ratio_test(fit(LEVEL, rows), larger)
+    if larger.at_boundary:
+        assert (test.statistic, test.p_value) == (0.0, 1.0)
+    else:
+        assert 0 < test.p_value < 0.5

@@ -19,8 +19,9 @@ from scipy.stats import f as fisher
 from scipy.stats import f_oneway
 from scipy.stats import t as student
 
+from ircohort import lmm
 from ircohort.errors import ColumnError, ModelError, UsageError
-from ircohort.lmm import fit
+from ircohort.lmm import bootstrap, fit, fit_censored, fit_joint, fit_with_fallback, predict
 from ircohort.lmm.design import build_design
 from ircohort.lmm.formula import parse_formula
 from ircohort.lmm.inference.contrasts import band, contrasts, percent_per_unit
@@ -497,3 +498,186 @@ def test_percentages_are_refused_of_what_is_not_a_logarithm_or_has_no_unit(unbal
             percent_per_unit(curve, term)
     with pytest.raises(UsageError, match="no fixed effect"):
         percent_per_unit(curve, "age")
+
+
+# --- what each function takes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bounded():
+    rows = cohort(3, [4] * 30)
+    below = pl.col("y") < 1.0
+    rows = rows.with_columns(low=pl.lit(None, pl.Float64), high=pl.when(below).then(1.0), positive=pl.col("y").exp())
+    rows = rows.with_columns(high_positive=pl.col("high").exp())
+    plain = fit_censored("y ~ years + (1 | participant_id)", rows, lower="low", upper="high")
+    logged = fit_censored("log(positive) ~ years + (1 | participant_id)", rows, lower="low", upper="high_positive")
+    return plain, logged
+
+
+@pytest.fixture(scope="module")
+def joint():
+    rows = cohort(3, [4] * 30).with_columns(other=pl.col("y") ** 2 + pl.col("years").sin())
+    lines = "years + (1 | participant_id)"
+    return fit_joint({"first": f"y ~ {lines}", "second": f"other ~ {lines}"}, rows)
+
+
+def test_fits_with_bounds_or_of_several_outcomes_are_refused_by_name(bounded, joint):
+    frame = pl.DataFrame({"participant_id": ["p00"], "years": [1.0]})
+    functions = {
+        "bootstrap": lambda one: bootstrap(one, n_refits=2),
+        "bootstrap_intervals": lambda one: lmm.bootstrap_intervals(one, None),
+        "gls_bootstrap": lambda one: lmm.gls_bootstrap(one, np.ones((1, 30))),
+        "predict": lambda one: predict(one, frame),
+        "likelihood_ratio_test": lambda one: lmm.likelihood_ratio_test(one, one),
+        "satterthwaite": lambda one: satterthwaite(one, np.eye(2)),
+        "icc": lambda one: lmm.icc(one, frame),
+    }
+    names = "posterior random_effects r_squared profile_intervals information_criteria residuals diagnostics"
+    names = f"{names} robust_covariance term_tests"
+    functions |= {name: getattr(lmm, name) for name in names.split()}
+    for name, call in functions.items():
+        for other, maker in ((bounded[0], "fit_censored"), (joint, "fit_joint"), (frame, "")):
+            with pytest.raises(UsageError, match=rf"^{name} was given a {type(other).__name__}") as refusal:
+                call(other)
+            assert maker in refusal.value.next_step
+    for name in ("correlations", "predict_joint"):
+        with pytest.raises(UsageError, match=f"^{name} was given a CensoredFit"):
+            getattr(lmm, name)(bounded[0], *([frame] if name == "predict_joint" else []))
+
+
+def test_a_fit_with_bounds_has_normal_limits_from_its_observed_information(bounded):
+    plain, logged = bounded
+    found = contrasts(plain, {"after 2": {"Intercept": 1, "years": 2}})
+    x = np.array([1.0, 2.0])
+    assert found["standard_error"].item() == pytest.approx(np.sqrt(x @ plain.fixed_covariance @ x))
+    assert found["df"].item() == INFINITE
+    assert found["df_method"].item() == "normal"
+    rows = pl.DataFrame({"years": [2.0]})
+    assert band(plain, rows)["low"].item() == pytest.approx(found["low"].item())
+    assert wald_test(plain, x)["F"].item() == pytest.approx(found["t"].item() ** 2)
+    slope = logged.fixed.filter(pl.col("term") == "years")
+    assert percent_per_unit(logged, "years")["low"].item() == pytest.approx(100 * (np.exp(slope["low"].item()) - 1))
+
+
+def test_a_fit_of_several_outcomes_compares_their_terms(joint):
+    found = contrasts(joint, {"difference": {("first", "years"): 1, ("second", "years"): -1}})
+    x = np.array([0.0, 1.0, 0.0, -1.0])
+    assert found["estimate"].item() == pytest.approx(x @ joint.coefficients)
+    assert found["standard_error"].item() == pytest.approx(np.sqrt(x @ joint.fixed_covariance @ x))
+    assert wald_test(joint, x)["df2"].item() == INFINITE
+    with pytest.raises(UsageError, match="no fixed effect years"):
+        contrasts(joint, {"one": {"years": 1}})
+    with pytest.raises(UsageError, match="band was given a JointFit"):
+        band(joint, pl.DataFrame({"years": [2.0]}))
+
+
+@pytest.mark.parametrize("settings", [{"covariance": "CR2"}, {"freedom": "satterthwaite"}])
+def test_what_only_a_mixed_model_fit_has_is_refused_by_name(settings, bounded, joint):
+    for one in (bounded[0], joint):
+        with pytest.raises(UsageError, match=next(iter(settings.values()))):
+            contrasts(one, np.eye(len(one.coefficients)), **settings)
+
+
+def test_a_text_is_no_contrast(unbalanced):
+    with pytest.raises(UsageError, match="given as str"):
+        contrasts(unbalanced, "years")
+    with pytest.raises(UsageError, match="given as str"):
+        contrasts(unbalanced, {"slope": "years"})
+
+
+# --- least squares ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def least_squares():
+    random = np.random.default_rng(1)
+    x = np.repeat(random.normal(size=12) ** 3, 4)
+    y = random.normal(size=48) * (1 + 2 * abs(x))
+    years = np.tile(np.arange(4.0), 12)
+    rows = pl.DataFrame({"participant_id": np.repeat(np.arange(12), 4), "years": years, "x": x, "y": y})
+    found = fit_with_fallback("y ~ years + x + (1 + years | participant_id)", rows)
+    assert found.engine == "ols"
+    return found, rows
+
+
+def test_least_squares_has_the_degrees_of_freedom_of_its_robust_covariance(least_squares):
+    found, _ = least_squares
+    model, robust = (contrasts(found, np.eye(3), covariance=kind) for kind in ("model", "CR1"))
+    assert model.equals(robust)
+    assert (model["df"] <= 12).all()
+    np.testing.assert_allclose(model["standard_error"], np.sqrt(np.diagonal(found.fixed_covariance)))
+    assert term_tests(found).equals(term_tests(found, covariance="CR1"))
+    with pytest.raises(UsageError, match="satterthwaite was given a fit by ordinary least squares"):
+        satterthwaite(found, np.eye(3))
+
+
+def test_refits_of_least_squares_are_least_squares(least_squares):
+    found, rows = least_squares
+    refits = bootstrap(found, n_refits=3, seed=5)
+    assert not refits.random_covariance.any()
+    assert refits.at_boundary == refits.not_converged == 0
+    drawn = lmm.draw_weights(12, 3, 5)[1]
+    again = pl.concat(
+        rows.filter(pl.col("participant_id") == k).with_columns(participant_id=pl.lit(f"{k} {copy}"))
+        for k, often in enumerate(drawn)
+        for copy in range(often)
+    )
+    X = again.select(pl.lit(1.0).alias("one"), "years", "x").to_numpy()
+    ols = sm.OLS(again["y"].to_numpy(), X).fit()
+    np.testing.assert_allclose(refits.coefficients[1], ols.params, rtol=1e-8)
+    scores = X * ols.resid[:, None]
+    people = [scores[again["participant_id"].to_numpy() == one].sum(axis=0) for one in again["participant_id"].unique()]
+    bread = np.linalg.inv(X.T @ X)
+    by_hand = 12 / 11 * bread @ np.array(people).T @ np.array(people) @ bread
+    np.testing.assert_allclose(refits.standard_errors[1], np.sqrt(np.diagonal(by_hand)), rtol=1e-8)
+
+
+def test_a_personal_curve_of_least_squares_is_that_of_the_population(least_squares):
+    found, rows = least_squares
+    personal, mean = (predict(found, rows, personal=choice).drop("known_person") for choice in (True, False))
+    np.testing.assert_allclose(personal.to_numpy(), mean.to_numpy())
+
+
+# --- logarithms -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("response", ["log(2*positive)", "log(positive + 1)", "log(positive*positive)"])
+def test_only_the_logarithm_of_a_column_is_taken_back(response):
+    rows = cohort(5, [4] * 20).with_columns(positive=pl.col("y").exp())
+    found = fit(f"{response} ~ years + (1 | participant_id)", rows)
+    for call in (
+        lambda: percent_per_unit(found, "years"),
+        lambda: predict(found, rows, exponentiate=True),
+        lambda: band(found, rows, exponentiate=True),
+    ):
+        with pytest.raises(ModelError, match="not the log of a column"):
+            call()
+    spaced = fit("log( positive ) ~ years + (1 | participant_id)", rows)
+    assert percent_per_unit(spaced, "years").height == 1
+
+
+def test_changes_by_name_are_contrasts_on_the_scale_of_percent():
+    rows = cohort(5, [4] * 20, groups=2).with_columns(positive=pl.col("y").exp())
+    found = fit("log(positive) ~ years * group + (1 | participant_id)", rows)
+    changes = {"g0": {"years": 1}, "g1": {"years": 1, "years:group[T.g1]": 1}}
+    table = percent_per_unit(found, changes, units=5)
+    fivefold = contrasts(found, {name: {term: 5 * w for term, w in one.items()} for name, one in changes.items()})
+    assert table["term"].to_list() == ["g0", "g1"]
+    np.testing.assert_allclose(table["high"], 100 * (np.exp(fivefold["high"]) - 1))
+    np.testing.assert_allclose(table["percent"][0], percent_per_unit(found, "years", units=5)["percent"].item())
+    with pytest.raises(UsageError, match="Intercept is no change"):
+        percent_per_unit(found, {"level": {"Intercept": 1}})
+
+
+# --- refits -----------------------------------------------------------------------------------------------------
+
+
+def test_refits_are_shown_in_two_lines_and_their_progress_only_if_asked_for(unbalanced, capfd):
+    quiet = bootstrap(unbalanced, n_refits=3)
+    assert "".join(capfd.readouterr()) == ""
+    loud = bootstrap(unbalanced, n_refits=3, progress=True)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "refits" in captured.err
+    np.testing.assert_array_equal(quiet.coefficients, loud.coefficients)
+    assert repr(quiet).startswith("Bootstrap: 3 refits (seed 0); 0 failed")

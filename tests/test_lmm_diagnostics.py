@@ -345,3 +345,36 @@ def test_two_visits_each_tell_nothing_of_serial_correlation_beside_a_slope():
     assert found.tests["p_value"][1] is None
     assert "cannot be judged" in found.notes[-2]
     assert diagnostics(fit("y ~ years + (1 | participant_id)", pl.concat([visits, extra]))).lags.height == 2
+
+
+def test_with_frequency_weights_one_of_those_who_are_alike_is_left_out():
+    rows = data().with_columns(w=1 + pl.col("participant_id").rank("dense").cast(pl.Int64) % 3)
+    weighted = fit(SLOPE, rows, weights="w", weights_kind="frequency")
+    copies = pl.concat(
+        rows.filter(pl.col("w") > k).with_columns(
+            pl.format("{} {}", "participant_id", pl.lit(k)).alias("participant_id")
+        )
+        for k in range(3)
+    )
+    each = diagnostics(fit(SLOPE, copies)).influence.filter(pl.col("participant_id").str.ends_with(" 0"))
+    each = each.with_columns(pl.col("participant_id").str.strip_suffix(" 0")).sort("participant_id")
+    ours = diagnostics(weighted).influence.sort("participant_id")
+    np.testing.assert_allclose(ours["cooks_distance"], each["cooks_distance"], rtol=1e-5)
+    np.testing.assert_allclose(ours["shift"], each["shift"], rtol=1e-5)
+
+
+def test_a_logarithm_is_not_advised_where_there_is_one():
+    rows = simulated(3, shape=lambda random, size: random.exponential(size=size) ** 2)
+    rows = rows.with_columns(reading=pl.col("y").exp())
+    plain, logged = (
+        " ".join(diagnostics(fit(f"{response} ~ years + (1 | participant_id)", rows)).notes)
+        for response in ("y", "log(reading)")
+    )
+    assert "a logarithm of the response" in plain
+    assert "a logarithm of the response" not in logged
+
+
+def test_diagnostics_are_shown_as_their_sentences(fitted):
+    found = diagnostics(fitted)
+    assert repr(found).splitlines()[:-1] == list(found.notes)
+    assert found._repr_html_().count("<p>") == len(found.notes) + 1

@@ -586,3 +586,14 @@ def test_intervals_of_curves_and_correlations_have_the_level_asked_for():
         np.testing.assert_allclose(ratio, expected, rtol=1e-9)
         with pytest.raises(UsageError, match="The level is 95"):
             ask(level=95)
+
+
+def test_a_joint_fit_is_shown_in_a_few_lines():
+    found = fit_joint(LEVEL, without(cohort(), "y1", pl.col("years") > 5))
+    lines = repr(found).splitlines()
+    assert "Joint linear mixed model of first and second" in lines[0]
+    assert any(line.startswith("second: years") for line in lines)
+    assert any(line.startswith("residual, second") for line in lines)
+    assert any(line.startswith("first: visits left out for a missing value") for line in lines)
+    assert len(lines) < 30
+    assert found._repr_html_().count("<table") == 3

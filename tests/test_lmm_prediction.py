@@ -18,7 +18,7 @@ from scipy.linalg import block_diag
 
 from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.lmm import design_matrix, fit, random_design_matrix
-from ircohort.lmm.prediction.posterior import posterior, random_effects
+from ircohort.lmm.prediction.posterior import doubt, posterior, random_effects, terms_of_fit
 from ircohort.lmm.prediction.predicting import predict
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -295,9 +295,9 @@ def test_without_differences_between_people_all_have_the_curve_of_the_population
     assert (table["mode"].abs() < 1e-12).all()
     assert (table["sd"] < 1e-10).all()
     np.testing.assert_allclose(predict(found, visits)["estimate"], predict(found, visits, personal=False)["estimate"])
-    # That the variance was estimated as zero does not make it known to be.
+    # What was estimated as zero is left at zero: an addition for it makes intervals far too wide where it is so.
     errors = predict(found, visits)["standard_error"] / predict(found, visits, variances="known")["standard_error"]
-    assert (errors > 1.05).all()
+    np.testing.assert_allclose(errors, 1.0)
 
 
 def test_participants_come_in_the_order_asked_for(fitted):
@@ -375,3 +375,49 @@ def test_intervals_of_personal_curves_hold_the_true_one_in_95_of_100_people():
     # 12,000 curves; the standard error of the share, over cohorts, is 0.004.
     assert np.mean(inside["known"]) < np.mean(inside["estimated"])
     assert 0.935 < np.mean(inside["estimated"]) < 0.965
+
+
+# --- at the boundary --------------------------------------------------------------------------------------------
+
+
+def flat_cohort(seed: int, slope: float = 0.0, people: int = 30) -> pl.DataFrame:
+    """People who differ in level, and by ``slope`` in change, at five visits."""
+    random = np.random.default_rng(seed)
+    person, years = np.repeat(np.arange(people), 5), np.tile(np.arange(5.0), people)
+    curve = 2 + random.normal(size=people)[person] + slope * random.normal(size=people)[person] * years
+    y = curve + random.normal(size=len(years))
+    return pl.DataFrame({"participant_id": person, "years": years, "curve": curve, "y": y})
+
+
+def test_a_variance_estimated_as_zero_adds_nothing_to_personal_intervals():
+    for seed in range(20):
+        rows = flat_cohort(seed)
+        larger = fit("y ~ years + (1 + years || participant_id)", rows)
+        if larger.at_boundary:
+            break
+    level = fit("y ~ years + (1 | participant_id)", rows)
+    wide, narrow = (predict(one, rows)["standard_error"].to_numpy() for one in (larger, level))
+    np.testing.assert_allclose(wide, narrow, rtol=1e-3)
+    alike = rows.with_columns(pl.col("y") - pl.col("y").mean().over("participant_id"))
+    nobody = fit("y ~ years + (1 | participant_id)", alike)
+    assert nobody.at_boundary
+    assert not doubt(nobody, terms_of_fit(nobody, np.arange(30))).any()
+
+
+@pytest.mark.parametrize(("slope", "ahead"), [(0.0, 0.0), (0.0, 3.0), (0.4, 0.0), (0.4, 3.0)])
+def test_personal_intervals_hold_near_and_far_from_the_boundary(slope, ahead):
+    shares = []
+    for seed in range(40):
+        rows = flat_cohort(seed, slope, people=50)
+        found = fit("y ~ years + (1 + years | participant_id)", rows)
+        then = rows.with_columns(pl.col("years") + ahead)
+        change = rows.group_by("participant_id").agg(gain=(pl.col("curve").last() - pl.col("curve").first()) / 4)
+        true = rows.join(change, on="participant_id", maintain_order="left")
+        true = true["curve"] + ahead * true["gain"]
+        table = predict(found, then)
+        shares.append(((table["low"] <= true) & (true <= table["high"])).mean())
+    assert 0.93 < np.mean(shares) < 0.97
+
+
+def test_a_posterior_is_shown_without_its_arrays(fitted):
+    assert repr(posterior(fitted)).startswith(f"Conditional modes of {fitted.participants} people: Intercept, years.")

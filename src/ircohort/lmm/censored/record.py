@@ -11,12 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.lmm.design import Basis
+from ircohort.lmm.summary import censored_html, censored_text
 from ircohort.lmm.sums import ParticipantSums, Scaling
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CensoredFit:
     """A linear mixed model in which some readings are known by bounds only; full maximum likelihood.
 
@@ -77,3 +78,10 @@ class CensoredFit:
     sums: ParticipantSums = field(repr=False)
     scaling: Scaling = field(repr=False)
     relative_factor: Floats = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Lay the fit out as text."""
+        return censored_text(self)
+
+    def _repr_html_(self) -> str:
+        return censored_html(self)

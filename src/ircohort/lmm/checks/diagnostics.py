@@ -22,6 +22,8 @@ from ircohort.lmm.prediction.posterior import (
     terms_of_fit,
 )
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
+from ircohort.lmm.summary import diagnostics_text, lines_html
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +43,7 @@ _PEOPLE_AT_ONCE = 20_000
 _NO_VARIANCE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnostics:
     """How well a fit holds, as tables of the kind of frame of the fit. Rows count once, whatever their weight.
 
@@ -65,7 +67,8 @@ class Diagnostics:
     influence
         One row per participant, the most influential first: the grouping column, ``visits``, ``cooks_distance``,
         ``term`` that moves most when the participant is left out, and ``shift`` of it in standard errors. Null, and
-        first, where a term cannot be estimated without the participant. G and s2 are held.
+        first, where a term cannot be estimated without the participant. G and s2 are held. With frequency weights,
+        one of the participants who are alike is left out.
     notes
         The findings in sentences.
     """
@@ -79,6 +82,13 @@ class Diagnostics:
     tests: Any = field(repr=False)
     influence: Any = field(repr=False)
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Give the findings, one a line."""
+        return diagnostics_text(self)
+
+    def _repr_html_(self) -> str:
+        return lines_html(diagnostics_text(self))
 
 
 def diagnostics(fit: Fit, frame: Any = None, *, time: str | None = None) -> Diagnostics:
@@ -113,14 +123,16 @@ def diagnostics(fit: Fit, frame: Any = None, *, time: str | None = None) -> Diag
     >>> found.time, found.tests["test"].to_list()
     ('years', ['even spread', 'no serial correlation'])
     """
+    require_fit(fit, "diagnostics")
     rows = fitted_rows(fit, frame, time)
     shapes = {"whitened_residual": rows.whitened, **_standardised_modes(fit)}
     normality, spread = _moments(shapes), _spread(rows)
     serial, tests = _tests(fit, rows)
     influence = _influence(fit)
+    logged = fit.basis.formula.response.replace(" ", "").startswith("log(")
     notes = (
-        *_note_shapes(normality),
-        _note_spread(spread, tests),
+        *_note_shapes(normality, logged=logged),
+        _note_spread(spread, tests, logged=logged),
         _note_serial(serial, tests, rows.time),
         _note_influence(influence),
     )
@@ -240,7 +252,9 @@ def _spread_test(rows: FittedRows, weights: Floats) -> tuple[float | None, float
 
 
 def _influence(fit: Fit) -> pl.DataFrame:
-    weights, sums, p = fit.sums.multiplicity, fit.sums, len(fit.coefficients)
+    sums, p = fit.sums, len(fit.coefficients)
+    # Of people who are alike one is left out; somebody who stands for others takes them along.
+    leaving = sums.multiplicity if fit.weights_kind == "sampling" else np.ones(fit.participants)
     b, covariance = scaled_coefficients(fit), scaled_covariance(fit)
     total = np.linalg.inv(profile(fit.sums, fit.relative_factor, reml=fit.reml).covariance_over_variance)
     inverse = np.linalg.inv(covariance)
@@ -248,7 +262,7 @@ def _influence(fit: Fit) -> pl.DataFrame:
     distance, shift = np.full(fit.participants, np.nan), np.full((fit.participants, p), np.nan)
     for first in range(0, fit.participants, _PEOPLE_AT_ONCE):
         part = slice(first, first + _PEOPLE_AT_ONCE)
-        ZX, each = sums.ZX[part], weights[part]
+        ZX, each = sums.ZX[part], leaving[part]
         terms = person_terms(fit.relative_factor, sums.ZZ[part], ZX, sums.Zy[part] - ZX @ b)
         A = sums.XX[part] - terms.carry @ ZX
         score = sums.Xy[part] - sums.XX[part] @ b - np.einsum("iqp,iq->ip", ZX, terms.modes)
@@ -274,7 +288,7 @@ def _influence(fit: Fit) -> pl.DataFrame:
     return table.sort(order, descending=[True, False], nulls_last=False)
 
 
-def _note_shapes(normality: pl.DataFrame) -> tuple[str, ...]:
+def _note_shapes(normality: pl.DataFrame, *, logged: bool) -> tuple[str, ...]:
     notes = []
     for name, n, _, _, skewness, kurtosis in normality.iter_rows():
         effect = "level" if name == "Intercept" else name
@@ -284,7 +298,7 @@ def _note_shapes(normality: pl.DataFrame) -> tuple[str, ...]:
         elif abs(skewness) > SKEW or kurtosis > HEAVY_TAILS:
             side = ("further upwards" if skewness > 0 else "further downwards") if abs(skewness) > SKEW else ""
             tails = "with more extreme values" if kurtosis > HEAVY_TAILS else ""
-            advice = "; a logarithm of the response often helps" if skewness > SKEW else ""
+            advice = "; a logarithm of the response often helps" if skewness > SKEW and not logged else ""
             notes.append(
                 f"{what} scatter {' and '.join(filter(None, (side, tails)))} than a normal distribution "
                 f"(skewness {skewness:.2f}, excess kurtosis {kurtosis:.2f}): intervals for single people may be too "
@@ -295,7 +309,7 @@ def _note_shapes(normality: pl.DataFrame) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _note_spread(spread: pl.DataFrame, tests: pl.DataFrame) -> str:
+def _note_spread(spread: pl.DataFrame, tests: pl.DataFrame, *, logged: bool) -> str:
     low, high, p = spread["sd"][0], spread["sd"][-1], tests["p_value"][0]
     if not low or not high:
         return "Whether readings scatter alike at low and high values cannot be judged."
@@ -304,7 +318,7 @@ def _note_spread(spread: pl.DataFrame, tests: pl.DataFrame) -> str:
         "where they are lowest"
     )
     uneven = max(high / low, low / high) > SPREAD_RATIO and (p is None or p < SMALL_P)
-    advice = "; a logarithm of the response may even that out" if uneven and high > low else ""
+    advice = "; a logarithm of the response may even that out" if uneven and high > low and not logged else ""
     return f"{finding}{'' if p is None else f' (p = {p:.2g} for no trend)'}{advice}."
 
 

@@ -18,6 +18,7 @@ from ircohort.lmm.prediction.posterior import find_positions, known_ids, terms_o
 from ircohort.lmm.prediction.predicting import carry_to_rows
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix, refuse_overwriting, response_rows
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +74,7 @@ def residuals(fit: Fit, frame: Any = None, *, time: str | None = None) -> Any:
     >>> table.height, round(abs(table["residual"].sum()), 9)
     (9, 0.0)
     """
+    require_fit(fit, "residuals")
     return kind_of(fit.fixed)(fitted_rows(fit, frame, time).table())
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import click
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of
-from ircohort.lmm.likelihood import gls_terms
+from ircohort.lmm.inference.robust import robust_covariance
+from ircohort.lmm.likelihood import gls_terms, profile
 from ircohort.lmm.prediction.posterior import find_positions
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 from ircohort.lmm.search import maximise
+from ircohort.lmm.summary import bootstrap_text
+from ircohort.lmm.sums import ParticipantSums
 from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
@@ -30,7 +36,7 @@ _SINGULAR = 1e-4
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap:
     """Refits of a model to resampled participants; each is the fit of the resampled rows.
 
@@ -59,11 +65,20 @@ class Bootstrap:
     n_refits: int
     seed: int
 
+    def __repr__(self) -> str:
+        """Say how the refits went."""
+        return bootstrap_text(self)
+
 
 def bootstrap(
-    fit: Fit, *, n_refits: int = 1000, seed: int = 0, on_progress: Callable[[int, int], None] | None = None
+    fit: Fit,
+    *,
+    n_refits: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Bootstrap:
-    """Refit the whole model, variances and all, to resampled participants.
+    """Refit the whole model, variances and all, to resampled participants; a fit by least squares by least squares.
 
     Parameters
     ----------
@@ -73,6 +88,8 @@ def bootstrap(
         How many.
     seed
         Of the draws; the first ``k`` refits are the same whatever ``n_refits``.
+    progress
+        Whether to show a bar on standard error.
     on_progress
         Is told how many refits of how many are done.
 
@@ -95,6 +112,7 @@ def bootstrap(
     >>> bootstrap(fit("y ~ years + (1 | participant_id)", visits), n_refits=5).coefficients.shape
     (5, 2)
     """
+    require_fit(fit, "bootstrap")
     if fit.sums.weights is not None:
         raise UsageError(
             "A fit with weights cannot be resampled.",
@@ -102,11 +120,15 @@ def bootstrap(
             next_step="Take the cluster-robust intervals of `contrasts` instead.",
         )
     weights = draw_weights(fit.participants, n_refits, seed).astype(float)
+    refit = _refit_least_squares if fit.engine == "ols" else _refit
     done: list[_Refit] = []
-    for first in range(0, n_refits, _AT_ONCE):
-        done += each(lambda row: _refit(fit, row), weights[first : first + _AT_ONCE], fit.sums.cross.size)
-        if on_progress:
-            on_progress(len(done), n_refits)
+    with _bar(n_refits, progress) as bar:
+        for first in range(0, n_refits, _AT_ONCE):
+            some = each(lambda row: refit(fit, row), weights[first : first + _AT_ONCE], fit.sums.cross.size)
+            done += some
+            bar.update(len(some))
+            if on_progress:
+                on_progress(len(done), n_refits)
     failed = sum(one.failed for one in done)
     p, q = len(fit.fixed_names), len(fit.random_names)
     return Bootstrap(
@@ -133,13 +155,15 @@ class _Refit:
     failed: bool = False
 
 
+def _bar(n_refits: int, shown: bool) -> Any:
+    """Make the bar that is shown on standard error, or not at all."""
+    return click.progressbar(length=n_refits, label="refits", file=sys.stderr, hidden=not shown)
+
+
 def _refit(fit: Fit, weights: Floats) -> _Refit:
     sums = fit.sums.weighted(weights)
-    p, q = sums.p, sums.q
-    values = np.linalg.eigvalsh(sums.total[:p, :p])
-    if values[0] <= SMALLEST_EIGENVALUE * values[-1]:
-        nothing = np.full(p, np.nan)
-        return _Refit(nothing, nothing, np.full((q, q), np.nan), float("nan"), False, False, failed=True)
+    if _is_singular(sums):
+        return _failed(sums)
     diagonal = fit.basis.formula.diagonal
     found = maximise(sums, fit.relative_factor, reml=fit.reml, diagonal=diagonal, settled=_SETTLED)
     best = found.at.profile
@@ -153,6 +177,33 @@ def _refit(fit: Fit, weights: Floats) -> _Refit:
         found.settled,
         bool(np.linalg.svd(found.L, compute_uv=False)[-1] < _SINGULAR),
     )
+
+
+def _refit_least_squares(fit: Fit, weights: Floats) -> _Refit:
+    sums = fit.sums.weighted(weights)
+    if _is_singular(sums):
+        return _failed(sums)
+    best = profile(sums, fit.relative_factor, reml=fit.reml)
+    # Somebody who was drawn twice is two people, as with frequency weights.
+    resampled = replace(fit, sums=sums, weights_kind="frequency")
+    return _Refit(
+        fit.scaling.coefficients(best.coefficients),
+        np.sqrt(np.diagonal(robust_covariance(resampled))),
+        np.zeros((sums.q, sums.q)),
+        best.residual_variance,
+        converged=True,
+        at_boundary=False,
+    )
+
+
+def _is_singular(sums: ParticipantSums) -> bool:
+    values = np.linalg.eigvalsh(sums.total[: sums.p, : sums.p])
+    return bool(values[0] <= SMALLEST_EIGENVALUE * values[-1])
+
+
+def _failed(sums: ParticipantSums) -> _Refit:
+    nothing = np.full(sums.p, np.nan)
+    return _Refit(nothing, nothing, np.full((sums.q, sums.q), np.nan), float("nan"), False, False, failed=True)
 
 
 def bootstrap_intervals(fit: Fit, refits: Bootstrap, *, kind: str = "studentized", level: float = 0.95) -> Any:
@@ -183,6 +234,7 @@ def bootstrap_intervals(fit: Fit, refits: Bootstrap, *, kind: str = "studentized
     ------
     Davison and Hinkley 1997, Bootstrap Methods, sections 5.2 and 5.3, doi:10.1017/CBO9780511802843.
     """
+    require_fit(fit, "bootstrap_intervals")
     if kind not in KINDS or not 0 < level < 1:
         raise UsageError(
             f"Bootstrap intervals of kind {kind!r} and level {level} cannot be made.",
@@ -256,6 +308,7 @@ def gls_bootstrap(
     UsageError
         If the weights do not fit the participants.
     """
+    require_fit(fit, "gls_bootstrap")
     columns = _columns_of(fit, weights, participant_ids)
     chosen = np.asarray(weights, dtype=float)[:, columns]
     terms = gls_terms(fit.sums, fit.relative_factor)

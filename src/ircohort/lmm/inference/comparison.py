@@ -13,11 +13,15 @@ from ircohort.lmm.design import COLLINEAR
 from ircohort.lmm.inference.weighting import require_likelihood
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
 SAME = 1e-7
 """Sums of the same visits, relative to their size, differ by rounding in two bases: by less than this."""
+
+ROUNDING = 1e-9
+"""A statistic below this share of the log-likelihood is zero."""
 
 SHORTFALL = 1e-3
 """The larger model cannot have the lower log-likelihood; beyond this, its search did not reach the optimum."""
@@ -113,6 +117,7 @@ def information_criteria(fit: Fit) -> InformationCriteria:
     >>> found.parameters, found.visits, found.participants
     (4, 9, 3)
     """
+    require_fit(fit, "information_criteria")
     require_likelihood(fit, "AIC and BIC")
     weights = fit.sums.multiplicity
     visits, participants = round(float(weights @ fit.sums.visits)), round(float(weights.sum()))
@@ -165,6 +170,8 @@ def likelihood_ratio_test(smaller: Fit, larger: Fit) -> LikelihoodRatioTest:
     >>> likelihood_ratio_test(level, slope).reference
     'half chi-squared(1), half chi-squared(2)'
     """
+    for fit in (smaller, larger):
+        require_fit(fit, "likelihood_ratio_test")
     _check_comparable(smaller, larger)
     _check_nested(smaller, larger)
     more = _parameters(larger) - _parameters(smaller)
@@ -180,7 +187,9 @@ def likelihood_ratio_test(smaller: Fit, larger: Fit) -> LikelihoodRatioTest:
             expected="It holds the smaller one, so its search did not reach the optimum.",
             next_step=f"Look at the messages of the fit of {larger.formula}.",
         )
-    statistic = max(2.0 * gain, 0.0)
+    # Two searches that came to the same point differ by rounding, which is no evidence.
+    rounding = ROUNDING * (1.0 + abs(larger.log_likelihood))
+    statistic = 2.0 * gain if 2.0 * gain > rounding else 0.0
     added = len(effects_of(larger)) - len(effects_of(smaller))
     mixture = ((more - 1, 0.5), (more, 0.5)) if added == 1 else ((more, 1.0),)
     return LikelihoodRatioTest(

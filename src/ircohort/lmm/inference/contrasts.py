@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,12 +12,17 @@ from scipy.special import stdtr, stdtrit
 
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
-from ircohort.lmm.inference.knowledge import Knowledge, knowledge_of, named_rows
+from ircohort.lmm.inference.knowledge import Knowledge, Named, knowledge_of, named_rows
 from ircohort.lmm.inference.simultaneous import simultaneous_quantile
 from ircohort.lmm.level import require_level
 from ircohort.lmm.prediction.rows import design_matrix, refuse_overwriting, require_log
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 from ircohort.lmm.search import lower_factor
+
+if TYPE_CHECKING:
+    from ircohort.lmm.censored.record import CensoredFit
+    from ircohort.lmm.joint.record import JointFit
 
 Floats = NDArray[np.float64]
 
@@ -26,12 +31,12 @@ CURVES = ("bs(", "cr(", "poly(")
 
 
 def contrasts(
-    fit: Fit,
-    C: ArrayLike | Mapping[str, Mapping[str, float]],
+    fit: Fit | CensoredFit | JointFit,
+    C: ArrayLike | Named,
     *,
     names: Sequence[str] | None = None,
     covariance: str = "model",
-    freedom: str = "satterthwaite",
+    freedom: str | None = None,
     level: float = 0.95,
     simultaneous: bool = False,
     seed: int = 0,
@@ -41,16 +46,19 @@ def contrasts(
     Parameters
     ----------
     fit
-        A fitted model.
+        A fitted model, also with censored readings or of several outcomes.
     C
         (k, p), columns in the order of ``fit.fixed``; or for each contrast by name the weights of terms,
-        ``{"slope of cases": {"years": 1, "years:case": 1}}``.
+        ``{"slope of cases": {"years": 1, "years:case": 1}}``. In a fit by ``fit_joint`` a term is an outcome and a
+        name, ``("insulin", "years")``.
     names
         Of the rows of an array.
     covariance
-        ``model``, or cluster-robust: ``CR0``, ``CR1``, ``CR2`` (see :func:`ircohort.lmm.robust_covariance`).
+        ``model``, or cluster-robust: ``CR0``, ``CR1``, ``CR2`` (see :func:`ircohort.lmm.robust_covariance`). That of
+        a fit by least squares is CR1.
     freedom
-        ``satterthwaite`` (of the covariance that is used), or ``normal``: infinite degrees of freedom.
+        ``satterthwaite`` (of the covariance that is used), or ``normal``: infinite degrees of freedom. By default the
+        first; with censored readings or several outcomes the second, which is then the only one, as ``model`` is.
     level
         Of the intervals.
     simultaneous
@@ -86,6 +94,7 @@ def contrasts(
     >>> [round(table[name].item(), 3) for name in ("estimate", "standard_error", "df", "low", "high")]
     [10.0, 3.496, 5.0, 1.013, 18.987]
     """
+    require_fit(fit, "contrasts", takes=("Fit", "CensoredFit", "JointFit"))
     rows, labels = named_rows(fit, C, names)
     known = knowledge_of(fit, covariance, freedom)
     numbers = _intervals(known, rows, level=level, simultaneous=simultaneous, seed=seed)
@@ -103,12 +112,12 @@ def contrasts(
 
 
 def band(
-    fit: Fit,
+    fit: Fit | CensoredFit,
     frame: Any,
     *,
     minus: Any = None,
     covariance: str = "model",
-    freedom: str = "satterthwaite",
+    freedom: str | None = None,
     level: float = 0.95,
     simultaneous: bool = True,
     exponentiate: bool = False,
@@ -158,6 +167,7 @@ def band(
     >>> [round(ratio[name].item(), 2) for name in ("estimate", "low", "high")]
     [1.29, 1.19, 1.41]
     """
+    require_fit(fit, "band", takes=("Fit", "CensoredFit"))
     if exponentiate:
         require_log(fit)
     given = to_polars(frame)
@@ -174,12 +184,12 @@ def band(
 
 
 def percent_per_unit(
-    fit: Fit,
-    term: str,
+    fit: Fit | CensoredFit,
+    term: str | Mapping[str, Mapping[str, float]],
     *,
     units: float = 1.0,
     covariance: str = "model",
-    freedom: str = "satterthwaite",
+    freedom: str | None = None,
     level: float = 0.95,
 ) -> Any:
     """Give 100 (exp(b) - 1): the change of a log outcome in % per unit of a term, per year for ``years``.
@@ -190,7 +200,8 @@ def percent_per_unit(
         A fitted model of a logarithm.
     term
         A fixed effect by its name in ``fit.fixed``; of an interaction, by how many % the change itself differs. In a
-        model with interactions the change is that where the other variables are zero, or at their first level.
+        model with interactions the change is that where the other variables are zero, or at their first level. Or
+        changes by name, as the contrasts of :func:`contrasts`: ``{"men": {"years": 1, "years:sex[T.male]": 1}}``.
     units
         How many units: 10 for the change per 10 years.
     covariance, freedom, level
@@ -199,7 +210,8 @@ def percent_per_unit(
     Returns
     -------
     data frame
-        One row, of the kind that was fitted: ``term``, ``units``, ``percent``, ``low``, ``high``, ``df``, ``p_value``.
+        A row for each change, of the kind that was fitted: ``term``, ``units``, ``percent``, ``low``, ``high``,
+        ``df``, ``p_value``.
 
     Raises
     ------
@@ -218,14 +230,19 @@ def percent_per_unit(
     >>> [round(change[name].item(), 1) for name in ("percent", "low", "high")]
     [13.8, 9.2, 18.6]
     """
+    require_fit(fit, "percent_per_unit", takes=("Fit", "CensoredFit"))
     require_log(fit)
-    if term == "Intercept" or any(curve in term for curve in CURVES):
+    changes = term if isinstance(term, Mapping) else {term: {term: 1.0}}
+    rows, names = named_rows(fit, changes, None)
+    used = [name for name, column in zip(fit.fixed_names, rows.T, strict=True) if column.any()]
+    without_unit = [name for name in used if name == "Intercept" or any(curve in name for curve in CURVES)]
+    if without_unit:
         raise UsageError(
-            f"The coefficient of {term} is no change per unit.",
+            f"The coefficient of {without_unit[0]} is no change per unit.",
             next_step="Compare two rows of data with band(fit, frame, minus=other, exponentiate=True).",
         )
-    one = {term: {term: float(units)}}
-    table = to_polars(contrasts(fit, one, covariance=covariance, freedom=freedom, level=level))
+    scaled = float(units) * rows
+    table = to_polars(contrasts(fit, scaled, names=names, covariance=covariance, freedom=freedom, level=level))
     percent = (pl.col("estimate", "low", "high").exp() - 1) * 100
     shown = table.with_columns(percent).rename({"contrast": "term", "estimate": "percent"})
     shown = shown.with_columns(units=pl.lit(float(units)))
@@ -269,7 +286,7 @@ def _in_place(found: pl.DataFrame, complete: NDArray[np.bool_]) -> pl.DataFrame:
     return pl.DataFrame(columns).fill_nan(None)
 
 
-def _other_rows(fit: Fit, minus: Any, n_rows: int) -> Floats:
+def _other_rows(fit: Fit | CensoredFit, minus: Any, n_rows: int) -> Floats:
     other = design_matrix(fit, minus)
     if len(other) != n_rows:
         raise UsageError(

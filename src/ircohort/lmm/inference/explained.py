@@ -13,6 +13,7 @@ from ircohort.errors import ModelError
 from ircohort.frames import kind_of, to_polars
 from ircohort.lmm.prediction.rows import design_matrix, random_design_matrix, refuse_overwriting
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +67,7 @@ def r_squared(fit: Fit) -> RSquared:
     >>> 0 < found.marginal < found.conditional < 1
     True
     """
+    require_fit(fit, "r_squared")
     fixed, random, residual = _fixed_variance(fit), _random_variance(fit), fit.residual_variance
     total = fixed + random + residual
     return RSquared(fixed / total, (fixed + random) / total, fixed, random, residual)
@@ -108,6 +110,7 @@ def icc(fit: Fit, frame: Any = None) -> Any:
     >>> icc(fit("homa_ir ~ years + (1 | participant_id)", visits)) > 0.9
     True
     """
+    require_fit(fit, "icc")
     if frame is None:
         between = _random_variance(fit)
         return between / (between + fit.residual_variance)

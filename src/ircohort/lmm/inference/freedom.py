@@ -7,6 +7,7 @@ and V / s2 is linear in D, so that their derivatives are short sums over partici
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,12 @@ from ircohort.lmm.boundary import INDISTINGUISHABLE
 from ircohort.lmm.inference.weighting import require_model_covariance
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit, require_random_part
 from ircohort.lmm.sums import ParticipantSums
+
+if TYPE_CHECKING:
+    from ircohort.lmm.censored.record import CensoredFit
+    from ircohort.lmm.joint.record import JointFit
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +74,7 @@ def satterthwaite(fit: Fit, C: ArrayLike) -> Floats:
     Raises
     ------
     UsageError
-        If ``C`` does not have p columns, or the fit has sampling weights.
+        If ``C`` does not have p columns, or the fit has sampling weights or no random part.
 
     Source
     ------
@@ -84,16 +90,25 @@ def satterthwaite(fit: Fit, C: ArrayLike) -> Floats:
     >>> [round(float(df), 2) for df in satterthwaite(result, [[0.0, 1.0], [1.0, 1.0]])]
     [5.0, 2.0]
     """
+    require_fit(fit, "satterthwaite")
+    require_random_part(fit, "satterthwaite")
     return contrast_freedom(variance_information(fit), fit.fixed_covariance, contrast_rows(fit, C))
 
 
-def contrast_rows(fit: Fit, C: ArrayLike) -> Floats:
-    """Give contrasts as an array (k, p), refusing other shapes and what is not finite."""
-    rows = np.atleast_2d(np.asarray(C, dtype=float))
+def contrast_rows(fit: Fit | CensoredFit | JointFit, C: ArrayLike) -> Floats:
+    """Give contrasts as an array (k, p), refusing texts, other shapes and what is not finite."""
+    try:
+        rows = np.atleast_2d(np.asarray(C, dtype=float))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"The contrasts are given as {type(C).__name__}, and not as numbers.",
+            expected=f"An array with a column for each of: {', '.join(map(str, fit.fixed_names))}.",
+            next_step='Or name them: {"slope of cases": {"years": 1, "years:case": 1}}.',
+        ) from None
     if rows.ndim != 2 or rows.shape[1] != len(fit.fixed_names) or not np.isfinite(rows).all():
         raise UsageError(
             f"The contrasts have the shape {np.shape(C)}, or hold a missing or infinite weight.",
-            expected=f"{len(fit.fixed_names)} finite columns: {', '.join(fit.fixed_names)}.",
+            expected=f"{len(fit.fixed_names)} finite columns: {', '.join(map(str, fit.fixed_names))}.",
         )
     return rows
 
@@ -110,13 +125,13 @@ def contrast_freedom(information: VarianceInformation, fixed_covariance: Floats,
 def variance_information(fit: Fit) -> VarianceInformation:
     """Differentiate the deviance and the covariance of the fixed effects at the estimates of ``fit``."""
     require_model_covariance(fit)
-    axes = _find_axes(fit)
+    axes = find_axes(fit)
     L = axes.directions * axes.roots
     found = profile(fit.sums, L, reml=fit.reml)
     C, variance = found.covariance_over_variance, found.residual_variance
     moments = _moments(fit.sums, L, found.coefficients, C, fit.reml)
-    pairs = _pairs(axes, diagonal=fit.basis.formula.diagonal)
-    E = _turned(axes, pairs)
+    pairs = pairs_of(axes, diagonal=fit.basis.formula.diagonal)
+    E = turned(axes, pairs)
     inside = _curvature(moments, E, C, variance, fit.reml) + _bending(moments, axes, pairs, variance)
     across = np.einsum("xab,ab->x", E, moments.cc)[:, None] / variance
     freedom = moments.visits - (len(fit.fixed_names) if fit.reml else 0)
@@ -133,7 +148,7 @@ def _method(nulls: int, flat: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Axes:
+class Axes:
     """The axes of D: orthonormal columns (q, q), and the root of the variance along each (q,), the ``nulls`` last."""
 
     directions: Floats
@@ -141,7 +156,7 @@ class _Axes:
     nulls: int
 
 
-def _find_axes(fit: Fit) -> _Axes:
+def find_axes(fit: Fit) -> Axes:
     """Set to zero, smallest first, the variances along the axes of D that cost no log-likelihood."""
     L = fit.relative_factor
     diagonal = fit.basis.formula.diagonal
@@ -155,7 +170,7 @@ def _find_axes(fit: Fit) -> _Axes:
         if here - profile(fit.sums, directions * fewer, reml=fit.reml).log_likelihood >= INDISTINGUISHABLE:
             break
         roots, nulls = fewer, nulls + 1
-    return _Axes(directions, roots, nulls)
+    return Axes(directions, roots, nulls)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,13 +215,13 @@ def _moments(sums: ParticipantSums, L: Floats, coefficients: Floats, C: Floats, 
     )
 
 
-def _pairs(axes: _Axes, *, diagonal: bool) -> list[tuple[int, int]]:
+def pairs_of(axes: Axes, *, diagonal: bool) -> list[tuple[int, int]]:
     """Name the t elements of D, on its axes, that are free: D keeps its rank, but its range may turn."""
     q = len(axes.roots)
     return [(j, k) for j in range(q - axes.nulls) for k in range(j, j + 1 if diagonal else q)]
 
 
-def _turned(axes: _Axes, pairs: list[tuple[int, int]]) -> Floats:
+def turned(axes: Axes, pairs: list[tuple[int, int]]) -> Floats:
     """Give the symmetric matrices, (t, q, q), along which D may move."""
     U = axes.directions
     E = [0.5 * (np.outer(U[:, j], U[:, k]) + np.outer(U[:, k], U[:, j])) for j, k in pairs]
@@ -226,7 +241,7 @@ def _curvature(moments: _Moments, E: Floats, C: Floats, variance: float, reml: b
     return symmetric
 
 
-def _bending(moments: _Moments, axes: _Axes, pairs: list[tuple[int, int]], variance: float) -> Floats:
+def _bending(moments: _Moments, axes: Axes, pairs: list[tuple[int, int]], variance: float) -> Floats:
     """Give the second derivatives that come from D's bending into the null directions as its range turns.
 
     There the deviance still slopes upwards, so that D = F F' of fixed rank is curved even where it is linear in D.

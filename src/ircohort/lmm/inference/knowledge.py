@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +15,17 @@ from ircohort.lmm.inference.robust import KINDS, Sandwich, hotelling_freedom, ro
 from ircohort.lmm.inference.weighting import require_model_covariance
 from ircohort.lmm.record import Fit
 
+if TYPE_CHECKING:
+    from ircohort.lmm.censored.record import CensoredFit
+    from ircohort.lmm.joint.record import JointFit
+
 Floats = NDArray[np.float64]
 
 COVARIANCES = ("model", *KINDS)
 FREEDOMS = ("satterthwaite", "normal")
+
+Named = Mapping[str, Mapping[str, float]] | Mapping[str, Mapping[tuple[str, str], float]]
+"""For each contrast by name the weights of fixed effects; these by name, or of several outcomes by outcome and name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +54,20 @@ Judged = tuple[Callable[[Floats], Floats], Callable[[Floats, float], tuple[float
 """The fields ``freedom``, ``joint`` and ``method`` of :class:`Knowledge`."""
 
 
-def knowledge_of(fit: Fit, covariance: str, freedom: str) -> Knowledge:
-    """Put together what a covariance and a kind of degrees of freedom (see :data:`COVARIANCES`) say of a fit."""
-    for name, given, known in (("covariance", covariance, COVARIANCES), ("freedom", freedom, FREEDOMS)):
+def knowledge_of(fit: Fit | CensoredFit | JointFit, covariance: str, freedom: str | None) -> Knowledge:
+    """Put together what a covariance and a kind of degrees of freedom (see :data:`COVARIANCES`) say of a fit.
+
+    Of a fit by least squares the covariance is CR1. Fits with bounds and of several outcomes have the observed
+    information of all parameters, and normal limits.
+    """
+    for name, given, known in (("covariance", covariance, COVARIANCES), ("freedom", freedom, (*FREEDOMS, None))):
         if given not in known:
-            raise UsageError(f"There is no {name} {given!r}.", expected=f"One of {', '.join(known)}.")
+            raise UsageError(f"There is no {name} {given!r}.", expected=f"One of {', '.join(filter(None, known))}.")
+    if not isinstance(fit, Fit):
+        _require_plain(fit, covariance, freedom)
+        return Knowledge(fit.coefficients, fit.fixed_covariance, fit.fixed_covariance, *_normal())
+    if fit.engine == "ols" and covariance == "model":
+        covariance = "CR1"
     if covariance == "model":
         require_model_covariance(fit)
         judged = _normal() if freedom == "normal" else _from_model(fit)
@@ -59,6 +76,19 @@ def knowledge_of(fit: Fit, covariance: str, freedom: str) -> Knowledge:
     working = found.to_scaled @ found.M @ found.to_scaled.T
     judged = _normal() if freedom == "normal" else _from_sandwich(found, covariance)
     return Knowledge(fit.coefficients, found.covariance, working, *judged)
+
+
+def _require_plain(fit: CensoredFit | JointFit, covariance: str, freedom: str | None) -> None:
+    """Refuse what a fit with bounds, or of several outcomes, cannot say of its fixed effects."""
+    asked = [f'covariance="{covariance}"'] * (covariance != "model") + [f'freedom="{freedom}"'] * (
+        freedom not in (None, "normal")
+    )
+    if asked:
+        raise UsageError(
+            f"A {type(fit).__name__} has no {asked[0]}.",
+            expected='It has the covariance of the observed information and normal limits: covariance="model", '
+            'freedom="normal", which are its default.',
+        )
 
 
 def _normal() -> Judged:
@@ -100,16 +130,19 @@ def _pooled(freedoms: Floats) -> float:
 
 
 def named_rows(
-    fit: Fit, C: ArrayLike | Mapping[str, Mapping[str, float]], names: Sequence[str] | None
+    fit: Fit | CensoredFit | JointFit,
+    C: ArrayLike | Named,
+    names: Sequence[str] | None,
 ) -> tuple[Floats, list[str]]:
     """Give contrasts as an array (k, p) with their names, refusing a term that the fit does not have."""
     if isinstance(C, Mapping):
-        unknown = sorted({term for weights in C.values() for term in weights} - set(fit.fixed_names))
+        _require_weights(C)
+        unknown = sorted({str(term) for weights in C.values() for term in weights if term not in fit.fixed_names})
         if unknown:
-            raise UsageError(
-                f"The fit has no fixed effect {unknown[0]}.", expected=f"It has: {', '.join(fit.fixed_names)}."
-            )
-        rows = [[float(weights.get(name, 0.0)) for name in fit.fixed_names] for weights in C.values()]
+            known = ", ".join(str(name) for name in fit.fixed_names)
+            raise UsageError(f"The fit has no fixed effect {unknown[0]}.", expected=f"It has: {known}.")
+        each: list[dict[Any, float]] = [dict(weights) for weights in C.values()]
+        rows = [[float(weights.get(name, 0.0)) for name in fit.fixed_names] for weights in each]
         found, labels = contrast_rows(fit, np.reshape(rows, (len(C), -1))), list(C)
     else:
         found = contrast_rows(fit, C)
@@ -117,3 +150,16 @@ def named_rows(
     if len(labels) != len(found):
         raise UsageError(f"There are {len(labels)} names for {len(found)} contrasts.")
     return found, labels
+
+
+def _require_weights(C: Named) -> None:
+    """Refuse contrasts by name that do not say which terms count how much."""
+    for name, weights in C.items():
+        numbers = isinstance(weights, Mapping) and all(
+            isinstance(one, int | float | np.number) for one in weights.values()
+        )
+        if not numbers:
+            raise UsageError(
+                f"The contrast {name!r} is given as {type(weights).__name__}.",
+                expected='Weights of terms, such as {"years": 1, "years:case": 1}.',
+            )

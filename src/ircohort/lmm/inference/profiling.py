@@ -22,6 +22,7 @@ from ircohort.lmm.inference.weighting import require_likelihood
 from ircohort.lmm.level import normal_quantile
 from ircohort.lmm.likelihood import profile
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 from ircohort.lmm.search import lower_factor, maximise
 from ircohort.lmm.sums import ParticipantSums
 
@@ -85,6 +86,7 @@ def profile_intervals(fit: Fit, *, level: float = 0.95, parameters: str | Sequen
     >>> (found["low"] < found["estimate"]).all() and (found["estimate"] < found["high"]).all()
     True
     """
+    require_fit(fit, "profile_intervals")
     require_likelihood(fit, "Profile intervals")
     quantile = normal_quantile(level)
     if not effects_of(fit):

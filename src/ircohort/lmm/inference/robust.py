@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ircohort.errors import UsageError
 from ircohort.lmm.likelihood import gls_terms
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 from ircohort.lmm.sums import ParticipantSums
 
 Floats = NDArray[np.float64]
@@ -64,6 +65,7 @@ def robust_covariance(fit: Fit, kind: str = "CR1") -> Floats:
     >>> [round(float(np.sqrt(robust_covariance(result, kind)[1, 1])), 4) for kind in ("CR0", "CR1", "CR2")]
     [0.2357, 0.2887, 0.2887]
     """
+    require_fit(fit, "robust_covariance")
     return sandwich(fit, kind).covariance
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,8 +11,13 @@ from scipy.special import chdtrc, fdtrc
 
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of
-from ircohort.lmm.inference.knowledge import Knowledge, knowledge_of, named_rows
+from ircohort.lmm.inference.knowledge import Knowledge, Named, knowledge_of, named_rows
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
+
+if TYPE_CHECKING:
+    from ircohort.lmm.censored.record import CensoredFit
+    from ircohort.lmm.joint.record import JointFit
 
 Floats = NDArray[np.float64]
 
@@ -22,11 +26,11 @@ SAME_DIRECTION = 1e-10
 
 
 def wald_test(
-    fit: Fit,
-    C: ArrayLike | Mapping[str, Mapping[str, float]],
+    fit: Fit | CensoredFit | JointFit,
+    C: ArrayLike | Named,
     *,
     covariance: str = "model",
-    freedom: str = "satterthwaite",
+    freedom: str | None = None,
 ) -> Any:
     """Test that all contrasts are zero at once.
 
@@ -55,12 +59,13 @@ def wald_test(
     Fai and Cornelius 1996, J Stat Comput Simul 54:363, doi:10.1080/00949659608811740; Pustejovsky and Tipton 2018,
     J Bus Econ Stat 36:672, doi:10.1080/07350015.2016.1247004.
     """
+    require_fit(fit, "wald_test", takes=("Fit", "CensoredFit", "JointFit"))
     rows, _ = named_rows(fit, C, None)
     known = knowledge_of(fit, covariance, freedom)
     return kind_of(fit.fixed)(_tests([_joint_test(known, rows)], known.method))
 
 
-def term_tests(fit: Fit, *, covariance: str = "model", freedom: str = "satterthwaite") -> Any:
+def term_tests(fit: Fit, *, covariance: str = "model", freedom: str | None = None) -> Any:
     """Test each term of the fixed part, its columns as they are coded (type III), the intercept left out.
 
     Parameters
@@ -74,6 +79,7 @@ def term_tests(fit: Fit, *, covariance: str = "model", freedom: str = "satterthw
         One row per term, of the kind that was fitted: ``term``, ``F``, ``df1``, ``df2``, ``p_value``, ``df_method``.
         A main effect beside its interaction is tested where the other variable is zero, or at its first level.
     """
+    require_fit(fit, "term_tests")
     known = knowledge_of(fit, covariance, freedom)
     slices = {str(term): part for term, part in fit.basis.fixed_spec.term_slices.items() if str(term) != "1"}
     identity = np.eye(len(fit.fixed_names))

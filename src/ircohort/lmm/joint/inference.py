@@ -16,6 +16,7 @@ from ircohort.frames import kind_of
 from ircohort.lmm.joint.parameters import Pairs, never_together, unpack
 from ircohort.lmm.joint.record import JointFit
 from ircohort.lmm.level import normal_quantile
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +69,7 @@ def correlations(fit: JointFit, *, level: float = 0.95) -> Any:
     >>> table.filter(table["part"] == "people")["low"].item() > 0.5
     True
     """
+    require_fit(fit, "correlations", takes=("JointFit",))
     quantile = normal_quantile(level)
     parts = (_correlations_of_people(fit), _correlations_of_draws(fit))
     rows = [row for part in parts for row in _rows(fit, part, quantile)]

@@ -16,6 +16,7 @@ from ircohort.lmm.joint.parameters import unpack
 from ircohort.lmm.joint.record import JointFit
 from ircohort.lmm.level import normal_quantile
 from ircohort.lmm.prediction.posterior import find_positions, ids_of
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +68,7 @@ def predict_joint(fit: JointFit, frame: Any, *, level: float = 0.95) -> Any:
     >>> predict_joint(result, pl.DataFrame({"id": [3]}))["outcome"].to_list()
     ['insulin', 'glucose']
     """
+    require_fit(fit, "predict_joint", takes=("JointFit",))
     given, quantile = to_polars(frame), normal_quantile(level)
     person = _positions(fit, given)
     L, C = unpack(fit.parameters, fit.theta)

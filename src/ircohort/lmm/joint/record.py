@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ircohort.lmm.joint.parameters import Parameters
 from ircohort.lmm.joint.stacking import Outcome
 from ircohort.lmm.joint.sums import JointSums
+from ircohort.lmm.summary import joint_html, joint_text
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ class ChangeOfBasis:
     units: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class JointFit:
     """A fitted joint model of K outcomes, y_ik = X_ik b_k + Z_ik u_ik + e_ik.
 
@@ -127,3 +128,10 @@ class JointFit:
     parameters: Parameters = field(repr=False)
     theta: Floats = field(repr=False)
     information: Floats = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Lay the fit out as text."""
+        return joint_text(self)
+
+    def _repr_html_(self) -> str:
+        return joint_html(self)

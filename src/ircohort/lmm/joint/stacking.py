@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from ircohort.errors import FormulaError, ModelError, UsageError
 from ircohort.lmm.design import Basis, Design, build_design, rows_for
 from ircohort.lmm.formula import ModelFormula, parse_formula
-from ircohort.lmm.identification import require_columns, require_response, require_visits
+from ircohort.lmm.identification import MOST_EFFECTS, require_columns, require_response, require_visits
 from ircohort.lmm.sums import Scaling, scaling_of
 
 Floats = NDArray[np.float64]
 
 MOST_OUTCOMES = 3
-MOST_EFFECTS = 9
 """Random effects of all outcomes together: beyond, the covariances outnumber what a cohort can show."""
 
 TAKEN = "visits"

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ColumnError, UsageError
 from ircohort.frames import kind_of
+from ircohort.lmm.inference.freedom import Axes, find_axes, pairs_of, turned
 from ircohort.lmm.likelihood import information, profile_with_slope
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
+from ircohort.lmm.summary import posterior_text
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +26,7 @@ _FLAT = 1e-8
 """A direction of G that the data tell less of than this (relative to the best known) adds no doubt."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """Conditional modes of n people and their covariances, for q random effects in the order of ``effects``.
 
@@ -44,6 +47,10 @@ class Posterior:
     covariance: Floats
     prediction_error: Floats
     participant_ids: pl.Series = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Say what there is."""
+        return posterior_text(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,7 @@ def random_effects(fit: Fit, *, participants: Sequence[Any] | None = None) -> An
     >>> people["effect"].to_list(), bool(people["mode"][0] > 0)
     (['Intercept'], True)
     """
+    require_fit(fit, "random_effects")
     found = posterior(fit, participants=participants)
     n, q = found.modes.shape
     return kind_of(fit.fixed)(
@@ -153,6 +161,7 @@ def posterior(fit: Fit, *, participants: Sequence[Any] | None = None) -> Posteri
     >>> posterior(fit("log(homa_ir) ~ years + (1 | participant_id)", visits)).covariance.shape
     (3, 1, 1)
     """
+    require_fit(fit, "posterior")
     ids = known_ids(fit)
     chosen = np.arange(len(ids)) if participants is None else _chosen(fit, ids, participants)
     terms = terms_of_fit(fit, chosen)
@@ -257,29 +266,38 @@ def doubt(fit: Fit, terms: PersonTerms) -> Floats:
     gives them a variance; as much again is what ``spread`` is too small on average, being computed from estimates.
     The first is taken at the readings of the person, the second at what readings are expected to be.
 
+    Where variances are estimated as zero the moves are those of the reduced model, as for the degrees of freedom:
+    L L' keeps its rank, but its range may turn. It bends upwards as it turns, so that then only the first is added.
+
     Source
     ------
     Prasad and Rao 1990, Journal of the American Statistical Association 85:163; Booth and Hobert 1998, the same
     93:262.
     """
-    L, q = fit.relative_factor, len(fit.relative_factor)
-    left = np.eye(q) - L @ L.T @ terms.passed
+    if fit.engine == "ols":
+        return np.zeros_like(terms.spread)
+    L, axes = fit.relative_factor, find_axes(fit)
+    left = np.eye(len(L)) - L @ L.T @ terms.passed
     observed = terms.drawn[:, :, None] * terms.drawn[:, None, :] / fit.residual_variance
+    pairs = pairs_of(axes, diagonal=fit.basis.formula.diagonal)
+    within = [(j, k) for j, k in pairs if k < len(L) - axes.nulls]
     added = np.zeros_like(terms.spread)
-    for E in _moves_of_product(fit):
-        change = left @ E
-        added += change @ (observed + terms.passed) @ change.transpose(0, 2, 1)
+    for free, variance in ((pairs, observed), (within, terms.passed)):
+        for E in _moves_of_product(fit, axes, free):
+            change = left @ E
+            added += change @ variance @ change.transpose(0, 2, 1)
     return added
 
 
-def _moves_of_product(fit: Fit) -> Floats:
-    """Give independent standard deviations of the estimated L L', as symmetric matrices (k, q, q)."""
-    at = profile_with_slope(fit.sums, fit.relative_factor, reml=fit.reml)
-    q = len(fit.relative_factor)
-    pairs = [(j, k) for j in range(q) for k in range(j + 1) if j == k or not fit.basis.formula.diagonal]
-    E = np.zeros((len(pairs), q, q))
-    for row, (j, k) in enumerate(pairs):
-        E[row, j, k] = E[row, k, j] = 1.0
+def _moves_of_product(fit: Fit, axes: Axes, pairs: list[tuple[int, int]]) -> Floats:
+    """Give independent standard deviations of the estimated L L', as symmetric matrices (k, q, q).
+
+    ``pairs`` are its elements, on its axes, that are free to move.
+    """
+    if not pairs:
+        return np.empty((0, *fit.relative_factor.shape))
+    E = turned(axes, pairs)
+    at = profile_with_slope(fit.sums, axes.directions * axes.roots, reml=fit.reml)
     values, vectors = np.linalg.eigh(information(at, E))
     known = values > _FLAT * values[-1]
     return np.tensordot((vectors[:, known] / np.sqrt(values[known])).T, E, axes=1)

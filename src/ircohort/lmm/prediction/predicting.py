@@ -33,6 +33,7 @@ from ircohort.lmm.prediction.rows import (
     response_rows,
 )
 from ircohort.lmm.record import Fit
+from ircohort.lmm.require import require_fit
 
 Floats = NDArray[np.float64]
 
@@ -62,10 +63,13 @@ def predict(
     visits under the parameters of the fit.
 
     That variance takes G as known. Personal predictions are therefore given what the estimation of G adds
-    (``variances="estimated"``), without which cohorts of 50 people with three or four visits had 95 % intervals of
-    personal curves that held the true one in 93 to 94 % of cases, and three years ahead in 87 to 92 %; with it, 95 %
-    and 94 to 97 %. Quantiles are normal. All this is on average over people: an extreme true curve is held less
-    often. With sampling weights the addition is an approximation.
+    (``variances="estimated"``); where a variance is estimated as zero, what it adds in the model without it. In
+    simulated cohorts of 50 people with three or four visits, 95 % intervals of personal curves held the true one in
+    94 to 95 % of cases, and three years ahead in 93.5 to 96 %; with the variances taken as known, in 92 to 93 % and
+    90 to 93.5 %. With 20 people it was 92.5 to 95 %; where people do not differ at all, 97 %, and 99 % with three
+    random effects. Quantiles are normal. All this is on average over people: an extreme true curve is held less
+    often. With sampling weights the addition is an approximation. A fit by least squares has no random effects: its
+    personal curve is that of the population.
 
     Parameters
     ----------
@@ -127,6 +131,7 @@ def predict(
     >>> answer["known_person"].to_list(), bool(answer["estimate"][0] < answer["estimate"][1])
     ([True, False], True)
     """
+    require_fit(fit, "predict")
     given = to_polars(frame)
     require_level(level)
     _check_choices(target=target, new_people=new_people, variances=variances)
