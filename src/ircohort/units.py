@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 
 from ircohort.errors import UnitError
@@ -53,6 +54,7 @@ class Analyte:
         return self.conversions[0].unit
 
 
+@lru_cache(1 << 16)  # headers are held against every name
 def fold(text: str) -> str:
     r"""Fold a spelling: lower case, micro signs as ``u``, only letters, digits, ``%`` and ``/`` kept.
 
