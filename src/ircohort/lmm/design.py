@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from formulaic import Formula
 from formulaic.errors import FormulaicError
 from numpy.typing import NDArray
@@ -245,9 +246,10 @@ def _numbers_and_texts(frame: pl.DataFrame, names: tuple[str, ...], group: str =
                 next_step="Turn a date into years since a date." if dtype.is_temporal() else "",
             )
     table = table.select(converted)
-    infinite = [name for name, dtype in table.schema.items() if dtype.is_float() and table[name].is_infinite().any()]
-    if infinite:
-        raise ModelError(f"Column {infinite[0]} holds infinite values.", next_step="Set them to missing.")
+    infinite = table.select(cs.float().is_infinite().any())
+    for name, is_so in zip(infinite.columns, infinite.row(0) if infinite.width else (), strict=True):
+        if is_so:
+            raise ModelError(f"Column {name} holds infinite values.", next_step="Set them to missing.")
     return table
 
 

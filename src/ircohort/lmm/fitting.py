@@ -26,7 +26,7 @@ from ircohort.lmm.inference.robust import robust_covariance
 from ircohort.lmm.likelihood import Profile, conditional_modes, explains_all, profile
 from ircohort.lmm.record import Fit
 from ircohort.lmm.reference import climb_ladder
-from ircohort.lmm.search import lower_factor, maximise
+from ircohort.lmm.search import good_start, lower_factor, maximise
 from ircohort.lmm.sums import ParticipantSums
 from ircohort.lmm.tables import fixed_table, random_table
 
@@ -181,7 +181,8 @@ def _of_kind(record: Fit, kind: Callable[[pl.DataFrame], Any]) -> Fit:
 
 
 def _climb(sums: ParticipantSums, reml: bool, diagonal: bool) -> _Found:
-    optimum = maximise(sums, np.eye(sums.q), reml=reml, diagonal=diagonal)
+    start = good_start(sums, reml=reml, diagonal=diagonal)
+    optimum = maximise(sums, start, reml=reml, diagonal=diagonal)
     return _Found(optimum.L, optimum.settled, optimum.evaluations, ())
 
 

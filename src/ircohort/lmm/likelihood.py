@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ircohort.errors import ModelError
 from ircohort.lmm.sums import Block, ParticipantSums
-from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
 
@@ -163,22 +162,21 @@ def _profile(sums: ParticipantSums, totals: _Totals, reml: bool) -> Profile:
 
 
 def _totals(sums: ParticipantSums, L: Floats, *, slopes: bool) -> _Totals:
-    n_numbers = sums.cross.size // sums.cross.shape[1]
-    parts = each(lambda block: _totals_of(block, L, slopes), sums.blocks, n_numbers)
-    return reduce(lambda left, right: left + right, parts)
+    return reduce(lambda left, right: left + right, (_totals_of(block, L, slopes) for block in sums.blocks))
 
 
 def _totals_of(block: Block, L: Floats, slopes: bool) -> _Totals:
     q, m, n = block.Z.shape
-    C, K = _factored(block.Z, L)
+    diagonal, R = _factored(block.Z, L)
+    K = _mixed(R, block.Z[:, q:])
     weighted = K if block.weights is None else K * block.weights
-    KK = np.matmul(weighted[:, q:], K[:, q:].transpose(0, 2, 1)).sum(axis=0)
-    logs = np.log(np.stack([C[j][j] for j in range(q)]))
+    KK = np.matmul(weighted, K.transpose(0, 2, 1)).sum(axis=0)
+    logs = np.log(diagonal)
     log_determinant = 2.0 * float(logs.sum() if block.weights is None else (logs @ block.weights).sum())
     if not slopes:
         nothing = np.zeros(())
         return _Totals(KK, log_determinant, nothing, nothing, nothing)
-    H = _passed(block.Z, L, _back(C, K))
+    H = _mixed(_passing(block.Z, R), block.Z)
     heavy = H if block.weights is None else H * block.weights
     HU, heavy_HU = H[:, q:].reshape(-1, n), heavy[:, q:].reshape(-1, n)
     Q, heavy_Q = H[:, :q].reshape(-1, n), heavy[:, :q].reshape(-1, n)
@@ -191,51 +189,54 @@ def _totals_of(block: Block, L: Floats, slopes: bool) -> _Totals:
     )
 
 
-def _factored(Z: Floats, L: Floats) -> tuple[list[list[Floats]], Floats]:
-    """Factor M = I + L'Z'Z L = C C' and give C with K = C^-1 L'Z'[Z X y] (q, m, k), participant by participant.
+def _factored(Z: Floats, L: Floats) -> tuple[Floats, Floats]:
+    """Factor M = I + L'Z'Z L = C C', participant by participant; give the diagonal of C (q, k) and C^-1 L' (q, q, k).
 
     The loops go over the q effects; the arithmetic goes over all participants at once.
     """
-    q, m, n = Z.shape
-    K = (L.T @ Z.reshape(q, m * n)).reshape(q, m, n)
-    M = np.matmul(L.T, K[:, :q])
+    q, _, n = Z.shape
+    M = np.matmul(L.T, (L.T @ Z[:, :q].reshape(q, q * n)).reshape(q, q, n))
     C: list[list[Floats]] = []
+    R = np.empty((q, q, n))
     for j in range(q):
         row: list[Floats] = []
         for k in range(j):
             row.append((M[j, k] - sum(row[i] * C[k][i] for i in range(k))) / C[k][k])
         C.append([*row, np.sqrt(1.0 + M[j, j] - sum(one * one for one in row))])
-        for k in range(j):
-            K[j] -= C[j][k] * K[k]
-        K[j] /= C[j][j]
-    return C, K
+        R[j] = (L.T[j, :, None] - sum(C[j][k] * R[k] for k in range(j))) / C[j][j]
+    return np.stack([C[j][j] for j in range(q)]), R
 
 
-def _back(C: list[list[Floats]], K: Floats) -> Floats:
-    """Solve C' V = K."""
-    V = K.copy()
-    for j in reversed(range(len(C))):
-        V[j] /= C[j][j]
-        for k in range(j):
-            V[k] -= C[j][k] * V[j]
-    return V
+def _weighing(R: Floats) -> Floats:
+    """Give W = L M^-1 L', (q, q, k), by which (I + Z L L' Z')^-1 = I - Z W Z'."""
+    W: Floats = np.einsum("jak,jbk->abk", R, R)
+    return W
 
 
-def _passed(Z: Floats, L: Floats, V: Floats) -> Floats:
-    """Give Z'V^-1[Z X y] = Z'[Z X y] - Z'Z L V, (q, m, k)."""
-    q, m, n = Z.shape
-    LV = (L @ V.reshape(q, m * n)).reshape(q, m, n)
-    H = Z.copy()
-    for a in range(q):
-        for k in range(q):
-            H[a] -= Z[a, k] * LV[k]
-    return H
+def _passing(Z: Floats, R: Floats) -> Floats:
+    """Give P = I - Z'Z W, (q, q, k), by which Z'V^-1 = P Z'."""
+    q = len(R)
+    P = -_mixed(Z[:, :q], _weighing(R))
+    P[np.arange(q), np.arange(q)] += 1.0
+    return P
+
+
+def _mixed(left: Floats, right: Floats) -> Floats:
+    """Multiply (r, q, k) and (q, m, k), participant by participant: (r, m, k)."""
+    product = np.empty((len(left), *right.shape[1:]))
+    scratch = np.empty(right.shape[1:])
+    for row, into in zip(left, product, strict=True):
+        np.multiply(row[0], right[0], out=into)
+        for factor, other in zip(row[1:], right[1:], strict=True):
+            np.multiply(factor, other, out=scratch)
+            into += scratch
+    return product
 
 
 def gls_terms(sums: ParticipantSums, L: Floats) -> GlsTerms:
     """Give each participant's share of the normal equations at the relative factor ``L``."""
     q = sums.q
-    parts = [_factored(block.Z, L)[1][:, q:] for block in sums.blocks]
+    parts = [_mixed(_factored(block.Z, L)[1], block.Z[:, q:]) for block in sums.blocks]
     K = np.concatenate([part.transpose(2, 0, 1) for part in parts])
     left = sums.cross[:, q:, q:] - K.transpose(0, 2, 1) @ K
     return GlsTerms(left[:, :-1, :-1], left[:, :-1, -1])
@@ -246,6 +247,6 @@ def conditional_modes(sums: ParticipantSums, L: Floats, coefficients: Floats) ->
     residual = np.append(-coefficients, 1.0)
     parts = []
     for block in sums.blocks:
-        V = _back(*_factored(block.Z, L))
-        parts.append(np.einsum("ab,bmk,m->ka", L, V[:, sums.q :], residual))
+        left = np.einsum("amk,m->ak", block.Z[:, sums.q :], residual)
+        parts.append(np.einsum("abk,bk->ka", _weighing(_factored(block.Z, L)[1]), left))
     return np.concatenate(parts)

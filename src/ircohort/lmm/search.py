@@ -22,6 +22,7 @@ _WORTH_LEAVING = 1e-10
 _INSIDE = 1e-3
 """Scoring in L L' ends where a between-person variance comes below this share of the residual variance."""
 _MANY = 3
+_LARGE, _PART, _SHOWN, _NEAR_ENOUGH = 5_000, 16, 1e-4, 1e-4
 _STEPS = 100
 _PATIENCE = 20
 """After so many steps the curvature is measured instead of expected."""
@@ -68,6 +69,19 @@ def maximise(sums: ParticipantSums, start: Floats, *, reml: bool, diagonal: bool
     best = max(found, key=lambda one: one.at.profile.log_likelihood)
     evaluations = sum(one.evaluations for one in found)
     return replace(best, L=lower_factor(best.L @ best.L.T), evaluations=evaluations)
+
+
+def good_start(sums: ParticipantSums, *, reml: bool, diagonal: bool) -> Floats:
+    """Give a factor (q, q) to start from: the optimum of a part of a large cohort, else the identity."""
+    start = np.eye(sums.q)
+    if len(sums.visits) < _LARGE:
+        return start
+    part = sums.every(_PART)
+    values = np.linalg.eigvalsh(part.total[:-1, :-1])
+    if values[0] < _SHOWN * values[-1]:  # a rare column may be the same for all of the part
+        return start
+    found = maximise(part, start, reml=reml, diagonal=diagonal, settled=_NEAR_ENOUGH)
+    return found.L if np.linalg.svd(found.L, compute_uv=False)[-1] ** 2 > _INSIDE else start
 
 
 def _search(sums: ParticipantSums, start: Floats, reml: bool, diagonal: bool, settled: float) -> Optimum:

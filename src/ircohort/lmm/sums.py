@@ -149,6 +149,11 @@ class ParticipantSums:
         Z = np.ascontiguousarray(self.cross[of, : self.q].transpose(1, 2, 0))
         return Block(Z, None if self.weights is None else self.weights[of])
 
+    def every(self, step: int) -> ParticipantSums:
+        """Take every ``step``-th participant."""
+        weights = None if self.weights is None else self.weights[::step]
+        return ParticipantSums(self.visits[::step], self.cross[::step], self.q, weights)
+
     def weighted(self, weights: Floats) -> ParticipantSums:
         """Let each participant count as often as ``weights`` (n,) says; what does not depend on that is shared."""
         other = replace(self, weights=weights)
@@ -191,9 +196,11 @@ def participant_sums(
     visits = np.diff(np.append(starts, len(y)))
     cross = np.empty((len(starts), m, m))
     for rows, people in _by_visits(visits, starts, max(_BLOCK_NUMBERS // m, 1)):
-        taken = np.empty((*rows.shape, m))
-        taken[:, :, :q], taken[:, :, q:-1], taken[:, :, -1] = Z[rows], X[rows], y[rows]
-        scaled = taken @ scaling.inverse
+        first, last = rows[0, 0], rows[-1, -1] + 1
+        at = slice(first, last) if last - first == rows.size else rows.ravel()
+        taken = np.empty((rows.size, m))
+        taken[:, :q], taken[:, q:-1], taken[:, -1] = Z[at], X[at], y[at]
+        scaled = (taken @ scaling.inverse).reshape(*rows.shape, m)
         cross[people] = scaled.transpose(0, 2, 1) @ scaled
     return ParticipantSums(visits, cross, q, weights)
 
