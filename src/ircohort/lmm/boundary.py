@@ -36,7 +36,7 @@ class Boundary:
 
 
 def find_boundary(
-    G: Floats, scaling: Floats, effects: Sequence[str], log_likelihood: Callable[[Floats], float]
+    G: Floats, here: float, scaling: Floats, effects: Sequence[str], log_likelihood: Callable[[Floats], float]
 ) -> Boundary:
     """Find which variances are zero, or else which differences between people follow from one another.
 
@@ -44,6 +44,8 @@ def find_boundary(
     ----------
     G
         The covariance of the random effects (q, q), in the scaled basis.
+    here
+        The log-likelihood at it.
     scaling
         What leads from the effects to the scaled basis (q, q).
     effects
@@ -51,7 +53,6 @@ def find_boundary(
     log_likelihood
         At a covariance in the scaled basis, all else being as it is, or its best.
     """
-    here = log_likelihood(G)
 
     def costs_nothing(covariance: Floats) -> bool:
         return here - log_likelihood(covariance) < INDISTINGUISHABLE

@@ -136,10 +136,19 @@ def _in_order(table: pl.DataFrame, formula: ModelFormula) -> pl.DataFrame:
     """
     first = [name for name in formula.variables if re.search(rf"\b{re.escape(name)}\b", formula.random)]
     keys = [formula.group, *first]
+    if _increases(table, keys):
+        return table
     ordered = table.sort(keys)
-    differs = pl.any_horizontal(pl.col(key) != pl.col(key).shift() for key in keys)
-    settled = ordered.select(differs.slice(1).all()).item()
-    return ordered if settled else table.sort(*keys, *(name for name in table.columns if name not in keys))
+    return ordered if _increases(ordered, keys) else table.sort(*keys, *(n for n in table.columns if n not in keys))
+
+
+def _increases(table: pl.DataFrame, keys: list[str]) -> bool:
+    """Tell whether each row stands after the one before it by the keys alone."""
+    after, same = pl.lit(False), pl.lit(True)
+    for key in keys:
+        after = after | (same & (pl.col(key) > pl.col(key).shift()))
+        same = same & (pl.col(key) == pl.col(key).shift())
+    return bool(table.select(after.slice(1).all()).item())
 
 
 def _levels(formula: ModelFormula, complete: pl.DataFrame) -> dict[str, frozenset[Any]]:

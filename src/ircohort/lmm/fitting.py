@@ -40,9 +40,10 @@ _ROUNDING = 1e-24
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What an engine came to: L (q, q), and what it says of itself."""
+    """What an engine came to: L (q, q), the likelihood there, and what it says of itself."""
 
     L: Floats
+    best: Profile
     converged: bool
     evaluations: int | None
     messages: tuple[str, ...]
@@ -147,10 +148,9 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
     _check_visits(cohort)
     require_variation_within(sums.visits, sums.ZZ, cohort.plan.basis.random_names)
     found = find(sums, reml, formula.diagonal)
-    best = profile(sums, found.L, reml=reml)
-    if _explains_all(cohort, best.residual_variance):
+    if _explains_all(cohort, found.best.residual_variance):
         raise explains_all()
-    record = _record(cohort, sums, found, best, reml=reml, engine=engine)
+    record = _record(cohort, sums, found, reml=reml, engine=engine)
     if cohort.plan.weights_kind == "sampling":
         record = replace(_with_robust_covariance(record), log_likelihood=float("nan"))
     return _of_kind(record, kind)
@@ -162,9 +162,10 @@ def fit_without_random(formula: str, frame: Any, *, reml: bool) -> Fit:
     require_response(design)
     cohort = sums_of(design, plan_of(design, "", ""))
     _check_visits(cohort)
-    found = _Found(np.zeros((cohort.sums.q, cohort.sums.q)), True, 1, ())
-    best = profile(cohort.sums, found.L, reml=reml)
-    record = _with_robust_covariance(_record(cohort, cohort.sums, found, best, reml=reml, engine="ols"))
+    nothing = np.zeros((cohort.sums.q, cohort.sums.q))
+    best = profile(cohort.sums, nothing, reml=reml)
+    found = _Found(nothing, best, True, 1, ())
+    record = _with_robust_covariance(_record(cohort, cohort.sums, found, reml=reml, engine="ols"))
     formula_text = f"{design.basis.formula.response} ~ {design.basis.formula.fixed}"
     record = replace(record, formula=formula_text, at_boundary=False, boundary_direction="")
     return _of_kind(record, kind_of(frame))
@@ -183,13 +184,13 @@ def _of_kind(record: Fit, kind: Callable[[pl.DataFrame], Any]) -> Fit:
 def _climb(sums: ParticipantSums, reml: bool, diagonal: bool) -> _Found:
     start = good_start(sums, reml=reml, diagonal=diagonal)
     optimum = maximise(sums, start, reml=reml, diagonal=diagonal)
-    return _Found(optimum.L, optimum.settled, optimum.evaluations, ())
+    return _Found(optimum.L, optimum.at.profile, optimum.settled, optimum.evaluations, ())
 
 
 def _reference(design: Design) -> Find:
     def find(sums: ParticipantSums, reml: bool, diagonal: bool) -> _Found:
         L, converged, messages = climb_ladder(design, sums, reml=reml, diagonal=diagonal)
-        return _Found(L, converged, None, messages)
+        return _Found(L, profile(sums, L, reml=reml), converged, None, messages)
 
     return find
 
@@ -208,8 +209,8 @@ def _explains_all(cohort: CohortSums, residual_variance: float) -> bool:
     return left <= _ROUNDING * whole or residual_variance <= _PERFECT * left / cohort.sums.observations
 
 
-def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Profile, *, reml: bool, engine: str) -> Fit:
-    basis, scaling = cohort.plan.basis, cohort.plan.scaling
+def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, *, reml: bool, engine: str) -> Fit:
+    basis, scaling, best = cohort.plan.basis, cohort.plan.scaling, found.best
     coefficients = scaling.coefficients(best.coefficients)
     fixed_covariance = scaling.fixed_covariance(best.residual_variance * best.covariance_over_variance)
     factor = scaling.to_random @ found.L
@@ -220,6 +221,7 @@ def _record(cohort: CohortSums, sums: ParticipantSums, found: _Found, best: Prof
     effects = [in_words(name) for name in basis.random_names]
     boundary = find_boundary(
         found.L @ found.L.T,
+        best.log_likelihood,
         scaling.random,
         effects,
         lambda covariance: profile(sums, lower_factor(covariance), reml=reml).log_likelihood,

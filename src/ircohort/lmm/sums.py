@@ -174,15 +174,19 @@ def scaling_of(y: Floats, X: Floats, Z: Floats, *, diagonal: bool) -> Scaling:
 
 def _triangle(columns: Floats) -> Floats:
     """Give the upper triangle R with columns = Q R and Q'Q / N the identity."""
-    if well_conditioned(columns):
-        return np.ascontiguousarray(np.linalg.cholesky(columns.T @ columns / len(columns)).T)
+    gram = columns.T @ columns
+    if _keeps_digits(gram):
+        return np.ascontiguousarray(np.linalg.cholesky(gram / len(columns)).T)
     R: Floats = np.asarray(np.linalg.qr(columns, mode="r"), dtype=float) / np.sqrt(len(columns))
     return R
 
 
 def well_conditioned(columns: Floats) -> bool:
     """Tell whether the products of the columns, each of length one, keep enough digits to tell them apart."""
-    gram = columns.T @ columns
+    return _keeps_digits(columns.T @ columns)
+
+
+def _keeps_digits(gram: Floats) -> bool:
     size = np.sqrt(np.diagonal(gram))
     return bool(size.all()) and bool(np.linalg.eigvalsh(gram / np.outer(size, size))[0] > _ILL_CONDITIONED)
 
@@ -201,7 +205,10 @@ def participant_sums(
         taken = np.empty((rows.size, m))
         taken[:, :q], taken[:, q:-1], taken[:, -1] = Z[at], X[at], y[at]
         scaled = (taken @ scaling.inverse).reshape(*rows.shape, m)
-        cross[people] = scaled.transpose(0, 2, 1) @ scaled
+        if people[-1] - people[0] + 1 == len(people):
+            np.matmul(scaled.transpose(0, 2, 1), scaled, out=cross[people[0] : people[-1] + 1])
+        else:
+            cross[people] = scaled.transpose(0, 2, 1) @ scaled
     return ParticipantSums(visits, cross, q, weights)
 
 

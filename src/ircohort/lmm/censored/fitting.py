@@ -233,6 +233,7 @@ def _record(
     variance = (unit * at.s) ** 2
     boundary = find_boundary(
         at.A @ at.A.T,
+        float(summit.found.log_likelihood.sum()),
         scaling.random,
         [in_words(name) for name in basis.random_names],
         lambda covariance: _observed_at(problem.cohort, summit, lower_factor(covariance)),

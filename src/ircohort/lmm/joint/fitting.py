@@ -197,7 +197,8 @@ def _boundary(
         return solve(surface.sums, lower_factor(covariance), C @ C.T, reml=surface.reml).log_likelihood
 
     scaling: Floats = np.asarray(np.linalg.inv(change.random), dtype=float)
-    return find_boundary(L @ L.T, scaling, [in_words(effect, outcome) for outcome, effect in names], log_likelihood)
+    effects = [in_words(effect, outcome) for outcome, effect in names]
+    return find_boundary(L @ L.T, log_likelihood(L @ L.T), scaling, effects, log_likelihood)
 
 
 def _change_of_basis(stacked: Stack) -> ChangeOfBasis:
