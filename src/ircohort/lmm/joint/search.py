@@ -148,7 +148,7 @@ def _climb(surface: Surface, start: Floats) -> Floats:
 
     bounds = [(least, None) for least in surface.floor]
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": _MOST_STEPS, "maxfun": _MOST_STEPS, "maxcor": 30}
-    found = minimize(loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options)  # type: ignore[call-overload]
+    found = minimize(loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options)
     theta: Floats = found.x
     return theta
 
