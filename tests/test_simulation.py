@@ -19,9 +19,9 @@ from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow
 from ircohort.glycaemia import confirmed_events, with_glycaemia
 from ircohort.simulation import DESIGNS, EXPORTS, SAMPLE_SEED, TRUTH_DIGITS, Design, simulate
-from ircohort.simulation.cohort import measure, report, true_visits, until_diabetes
 from ircohort.simulation.draws import normals, uniforms
-from ircohort.simulation.people import draw_people, identifiers, plan_visits
+from ircohort.simulation.leaving import until_confirmed
+from ircohort.simulation.people import draw_people, identifiers
 from ircohort.simulation.physiology import (
     GLUCOSE_EFFECTIVENESS,
     GLUCOSE_PRODUCTION,
@@ -31,6 +31,9 @@ from ircohort.simulation.physiology import (
     steady_beta,
     steady_glucose,
 )
+from ircohort.simulation.reading import measure, report
+from ircohort.simulation.schedule import plan_visits
+from ircohort.simulation.truth import true_visits
 from ircohort.units import conversion
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
@@ -170,7 +173,7 @@ def test_the_truth_equals_a_search_over_all_pairs_of_months() -> None:
     design = replace(DESIGNS["clinic"], n_participants=80)
     cohort = simulate(design, seed=11)
     truth, names = cohort.truth, identifiers(80)
-    course = evolve(draw_people(design, names, seed=11), 12.0)
+    course = evolve(draw_people(design, names, seed=11).people, 12.0)
     last = cohort.truth_visits.group_by("participant_id", maintain_order=True).agg(pl.col("years").max())["years"]
     for i, row in enumerate(truth.to_dicts()):
         months = [j for j in range(course.years.size) if course.years[j] <= last[i] + 1e-9]
@@ -247,7 +250,7 @@ def test_blocks_of_people_join_without_a_seam() -> None:
     names = identifiers(4100)
     truth = simulate(design, seed=2).truth
     assert truth["participant_id"].to_list() == list(names)
-    tail = draw_people(design, names[-10:], seed=2)
+    tail = draw_people(design, names[-10:], seed=2).people
     np.testing.assert_allclose(truth["kappa_per_year"].tail(10), tail.kappa, atol=6e-6)
 
 
@@ -267,12 +270,13 @@ def test_more_visits_leave_the_first_ones_as_they_were() -> None:
 def test_one_course_can_be_seen_under_two_schedules() -> None:
     names = identifiers(20)
     yearly, twice = CLEAN, replace(CLEAN, n_visits=23, years_between_visits=0.5)
-    people = draw_people(CLEAN, names, seed=9)
+    drawn = draw_people(CLEAN, names, seed=9)
+    people = drawn.people
     course = evolve(people, 11.1)
     seen = []
     for design in (yearly, twice):
-        schedule = plan_visits(design, names, seed=9)
-        true = true_visits(people, course, schedule)
+        schedule = plan_visits(design, names, drawn.entry, seed=9)
+        true = true_visits(people, course, schedule, design.population)
         seen.append(true)
         labs = report(measure(true, schedule, design, seed=9), schedule, design)
         assert labs.height == 20 * design.n_visits
@@ -286,7 +290,7 @@ def test_a_process_that_had_gone_on_before_entry_goes_on_as_if_it_had_been_watch
     whole = Design(n_participants=40, n_visits=11, visit_jitter_years=0.0, share_visits_missed=0.0, kappa_median=0.05)
     later = replace(whole, n_visits=6, years_before_entry_low=5.0, years_before_entry_high=5.0)
     watched, joined = (
-        evolve(draw_people(design, identifiers(40), seed=3), design.n_visits - 1) for design in (whole, later)
+        evolve(draw_people(design, identifiers(40), seed=3).people, design.n_visits - 1) for design in (whole, later)
     )
     np.testing.assert_allclose(joined.glucose, watched.glucose[:, 60:], rtol=1e-9)
     np.testing.assert_allclose(joined.insulin, watched.insulin[:, 60:], rtol=1e-9)
@@ -296,7 +300,13 @@ def test_a_process_that_had_gone_on_before_entry_goes_on_as_if_it_had_been_watch
 def test_follow_up_ends_with_the_visit_that_confirms_diabetes() -> None:
     glucose = pl.Series([130.0, 125.4, 126.0, 125.6, 90.0, 130.0, 90.0, 130.0])
     person = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    assert until_diabetes(glucose, person).to_list() == [True] * 4 + [False] * 2 + [True] * 2
+    assert until_confirmed(glucose, person, "diabetes").tolist() == [True] * 4 + [False] * 2 + [True] * 2
+
+
+def test_a_visit_without_glucose_neither_confirms_diabetes_nor_stands_between() -> None:
+    glucose = pl.Series([130.0, None, 128.0, 90.0, None, 130.0])
+    person = np.array([0, 0, 0, 0, 1, 1])
+    assert until_confirmed(glucose, person, "diabetes").tolist() == [True] * 3 + [False] + [True] * 2
 
 
 def test_nobody_of_the_clinic_is_seen_after_confirmed_diabetes() -> None:

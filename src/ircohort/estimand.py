@@ -70,36 +70,123 @@ def find_windows(
     [True, False]
     """
     rule = definition or HiddenWindow()
-    marker = np.atleast_2d(np.asarray(log_marker, dtype=float))
-    normal = (np.atleast_2d(glucose_mg_dl) < rule.glucose_cut_off_mg_dl) & np.isfinite(marker)
-    n, k = marker.shape
-    best = np.full(n, -np.inf)
-    start, end, run_start, run_end = (np.full(n, np.nan) for _ in range(4))
-    lowest, lowest_at, opened = np.full(n, np.inf), np.full(n, np.nan), np.full(n, np.nan)
-    entered = np.zeros(n, dtype=int)  # first time index of the current stretch not yet offered as a low point
-    in_best_run = np.zeros(n, dtype=bool)
+    marker = np.atleast_2d(np.asarray(log_marker, dtype=float)).T
+    normal = (rule.glucose_cut_off_mg_dl > np.atleast_2d(glucose_mg_dl).T) & np.isfinite(marker)
+    found = search_windows(np.where(normal, marker, np.inf), normal, partners(years, rule.min_years))
+    present = found.log_rise >= np.log1p(rule.min_rise) - 1e-12
+
+    def dated(at: NDArray[np.intp]) -> Floats:
+        return np.where(present, years[np.minimum(at, len(years) - 1)], np.nan)
+
+    return Windows(
+        present,
+        dated(found.start),
+        dated(found.end),
+        np.where(present, found.log_rise, np.nan),
+        dated(found.run_start),
+        dated(last_of_run(normal, found.end)),
+    )
+
+
+def partners(years: Floats, min_years: float) -> NDArray[np.intp]:
+    """Give for each of the times (k,) the row of the latest one that lies ``min_years`` before it; -1 if none does."""
+    return np.searchsorted(years, years - min_years + 1e-9, side="right").astype(np.intp) - 1
+
+
+@dataclass(frozen=True)
+class Search:
+    """The largest rise (N,) of each curve, -inf where there is none, and the rows of the times it lies between.
+
+    ``run_start`` is the first row of the stretch of normal glucose they lie in.
+    """
+
+    log_rise: Floats
+    start: NDArray[np.intp]
+    end: NDArray[np.intp]
+    run_start: NDArray[np.intp]
+
+
+def search_windows(marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp]) -> Search:
+    """Find the largest rise of each curve over pairs of times with nothing but normal glucose between them.
+
+    Parameters
+    ----------
+    marker, normal
+        (k, N) log marker and whether it counts, times first; a marker that does not count is taken for infinite.
+    partner
+        (k,) from :func:`partners`.
+    """
+    k, n = marker.shape
+    lowest, lowest_at = np.empty_like(marker), np.empty(marker.shape, dtype=np.int16)
+    best, start, end, run_start = np.full(n, -np.inf), *(np.zeros(n, dtype=np.intp) for _ in range(3))
+    run = np.zeros(n, dtype=np.int16)
     for j in range(k):
-        begins = normal[:, j] & np.isnan(opened)
-        opened[begins], entered[begins] = years[j], j
-        ended = ~normal[:, j]
-        opened[ended], lowest[ended], lowest_at[ended], in_best_run[ended] = np.nan, np.inf, np.nan, False
-        while True:
-            offer = normal[:, j] & (entered <= j) & (years[np.minimum(entered, j)] <= years[j] - rule.min_years + 1e-9)
-            if not offer.any():
-                break
-            rows = np.flatnonzero(offer)
-            candidate = marker[rows, entered[rows]]
-            lower = candidate < lowest[rows]
-            lowest[rows[lower]] = candidate[lower]
-            lowest_at[rows[lower]] = years[entered[rows[lower]]]
-            entered[rows] += 1
-        rise = np.where(normal[:, j], marker[:, j] - lowest, -np.inf)
+        ok, value = normal[j], marker[j]
+        begins = ok & ~normal[j - 1] if j else ok
+        run[begins] = j
+        if j:
+            lower = begins | (value < lowest[j - 1])
+            lowest[j], lowest_at[j] = np.where(lower, value, lowest[j - 1]), np.where(lower, j, lowest_at[j - 1])
+        else:
+            lowest[j], lowest_at[j] = value, 0
+        e = partner[j]
+        if e < 0:
+            continue
+        rise = np.full(n, -np.inf)
+        np.subtract(value, lowest[e], out=rise, where=ok & (run <= e))
         better = rise > best
-        best[better], start[better], end[better] = rise[better], lowest_at[better], years[j]
-        run_start[better], in_best_run[better] = opened[better], True
-        run_end[in_best_run] = years[j]
-    present = best >= np.log1p(rule.min_rise) - 1e-12
-    blank = ~present
-    for field in (start, end, run_start, run_end):
-        field[blank] = np.nan
-    return Windows(present, start, end, np.where(present, best, np.nan), run_start, run_end)
+        best[better], end[better] = rise[better], j
+        start[better], run_start[better] = lowest_at[e][better], run[better]
+    return Search(best, start, end, run_start)
+
+
+def last_of_run(normal: NDArray[np.bool_], end: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Give the last row of the stretch of normal glucose that row ``end`` (N,) lies in; ``normal`` (k, N)."""
+    last = end.copy()
+    for j in range(1, len(normal)):
+        last[normal[j] & (last == j - 1)] = j
+    return last
+
+
+COURSES = ("steady", "rising", "falling", "recovered", "relapsed")
+"""How a course can go."""
+
+
+def course_of(log_marker: Floats, least: float) -> NDArray[np.intp]:
+    """Say how each course went, as rows of :data:`COURSES`.
+
+    A swing is a rise or a fall of at least ``least`` from one turning point to the next, whatever smaller ones lie
+    between. No swing: ``steady``. One: ``rising`` or ``falling``. More: ``recovered`` if the last one is a fall,
+    ``relapsed`` if it is a rise; what came before it went the other way.
+
+    Parameters
+    ----------
+    log_marker
+        (k, n) natural log of the marker, times first; NaN after the end of a follow-up.
+    least
+        The smallest swing; a fall counts from the same size as a rise, on the log scale.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) row of :data:`COURSES`.
+
+    Examples
+    --------
+    >>> up_and_down = np.log([[6.0, 9.0, 6.0], [6.0, 6.5, 6.0], [9.0, 6.0, 9.0], [6.0, 7.0, 9.0]]).T
+    >>> [COURSES[row] for row in course_of(up_and_down, np.log(1.25))]
+    ['recovered', 'steady', 'relapsed', 'rising']
+    """
+    n = log_marker.shape[1]
+    low, high = np.full(n, np.inf), np.full(n, -np.inf)
+    direction, swings = np.zeros(n, dtype=np.int8), np.zeros(n, dtype=np.int8)
+    for now in log_marker:
+        # Since the last turning point: the highest while rising, the lowest while falling, both before any swing.
+        low, high = np.fmin(low, now), np.fmax(high, now)
+        rises = (direction <= 0) & (now - low >= least - 1e-12)
+        falls = (direction >= 0) & (high - now >= least - 1e-12)
+        direction[rises], direction[falls] = 1, -1
+        swings = np.minimum(swings + (rises | falls), 2)
+        low[falls], high[rises] = now[falls], now[rises]
+    ends_high = np.where(swings > 1, 4, 1)
+    return np.where(swings == 0, 0, np.where(direction > 0, ends_high, np.where(swings > 1, 3, 2))).astype(np.intp)

@@ -7,71 +7,60 @@ from typing import Any
 
 import click
 
-from ircohort.cli.options import (
-    DESIGN_OPTIONS,
-    FORMAT_OPTION,
-    QUIET_OPTION,
-    SEED_OPTION,
-    TABLE_OUTPUT,
-    design_for,
-    with_options,
-)
+from ircohort.cli.options import DESIGN_OPTIONS, QUIET_OPTION, SEED_OPTION, design_for, with_options
 from ircohort.cli.writing import say, write_frame
 from ircohort.errors import FileError, UsageError
 
 
 @click.command()
 @with_options(*DESIGN_OPTIONS, SEED_OPTION, QUIET_OPTION)
-@click.option("-o", "--output", "out", required=True, type=click.Path(), help="Directory for labs.csv and truth.csv.")
-def simulate(design: str, seed: int, quiet: bool, out: str, **changes: Any) -> None:
-    """Simulate a cohort from physiology, with its known truth beside it."""
+@click.option("-o", "--output", "out", type=click.Path(), help="Directory for labs.csv and truth.csv.")
+@click.option("--details", is_flag=True, help="Write traits.csv (people) and truth_visits.csv (visits) too.")
+@click.option("--list", "listing", is_flag=True, help="List the parameters of the design, and stop.")
+def simulate(
+    design: str, seed: int, quiet: bool, out: str | None, details: bool, listing: bool, **changes: Any
+) -> None:
+    """Simulate a cohort from physiology, with its known truth beside it.
+
+    What may happen to people and readings (puberty, weight, treatment, assay,
+    drop-out and more) is set with --set, as --set puberty.present=yes.
+    """
+    chosen = design_for(design, changes)
+    if listing:
+        click.echo(_parameters_text(chosen))
+        return
+    if out is None:
+        raise UsageError("No output directory is named.", next_step="Name one with -o.")
     from ircohort.simulation import simulate as draw
 
-    simulated = draw(design_for(design, changes), seed=seed)
     directory = Path(out)
-    taken = [name for name in ("labs.csv", "truth.csv") if (directory / name).exists()]
-    if taken:
-        raise UsageError(f"{directory / taken[0]} is there already.", next_step="Choose another directory with -o.")
+    names = ("labs", "truth", *(("traits", "truth_visits") if details else ()))
+    files = {name: directory / f"{name}.csv" for name in names}
+    if taken := [file for file in files.values() if file.exists()]:
+        raise UsageError(f"{taken[0]} is there already.", next_step="Choose another directory with -o.")
+    simulated = draw(chosen, seed=seed)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{out} cannot be made: {error.strerror}.") from error
-    write_frame(simulated.labs, str(directory / "labs.csv"), "csv")
-    write_frame(simulated.truth, str(directory / "truth.csv"), "csv")
-    say(f"Wrote {directory / 'labs.csv'} and {directory / 'truth.csv'}.", quiet)
+    for name, file in files.items():
+        write_frame(getattr(simulated, name), str(file), "csv")
+    written = [str(file) for file in files.values()]
+    say(f"Wrote {', '.join(written[:-1])} and {written[-1]}.", quiet)
 
 
-@click.command()
-@with_options(*DESIGN_OPTIONS, SEED_OPTION, FORMAT_OPTION, TABLE_OUTPUT, QUIET_OPTION)
-@click.option("--cohorts", type=click.IntRange(1), default=5, show_default=True, help="Cohorts to simulate.")
-@click.option("--calibration", "calibration_file", help="File for stated against observed shares.")
-def evaluate(
-    design: str,
-    cohorts: int,
-    seed: int,
-    out: str,
-    form: str | None,
-    calibration_file: str | None,
-    quiet: bool,
-    **changes: Any,
-) -> None:
-    """Hold detection against the truth of simulated cohorts.
+def _parameters_text(design: Any) -> str:
+    """List the parameters of a design, one a line, for a terminal."""
+    from ircohort.simulation import listed
 
-    The table gives sensitivity, specificity, PPV, NPV and FDR with their
-    intervals, for flags from probability 0.5 and from 0.8.
-    """
-    from ircohort.evaluation import evaluate as judge
+    shown = [(f"{each.name}={_shown(each.value)}", f"{each.meaning}; {each.expected}") for each in listed(design)]
+    width = max(len(name) for name, _ in shown)
+    return "\n".join(f"{name.ljust(width)}  {meaning}" for name, meaning in shown)
 
-    found = judge(design_for(design, changes), cohorts=cohorts, seed=seed)
-    write_frame(found.rates, out, form)
-    if calibration_file:
-        write_frame(found.calibration, calibration_file, form)
-    summary = found.summary.row(0, named=True)
-    say(
-        f"{summary['n_participants']:,} people, {summary['n_assessable']:,} assessable; "
-        f"{summary['n_true_assessable']:,} of these have a true hidden window.",
-        quiet,
-    )
+
+def _shown(value: Any) -> str:
+    words = {True: "yes", False: "no", None: "none"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 @click.command()

@@ -2,77 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import UsageError
-from ircohort.estimand import HiddenWindow, find_windows
-from ircohort.glycaemia import CUT_OFFS
+from ircohort.estimand import HiddenWindow, course_of
+from ircohort.simulation.bends import Bend
 from ircohort.simulation.design import SAMPLE_SEED, Design
-from ircohort.simulation.draws import normals, uniforms
-from ircohort.simulation.people import SENSITIVITY_MEDIAN, Schedule, draw_people, identifiers, plan_visits
-from ircohort.simulation.physiology import Course, People, bmi_after, evolve, states_at
-from ircohort.units import conversion
-
-# Usual lipids by lost sensitivity x = -ln(S / median): ln TG = 4.45 + 0.35 x, ln HDL = 4.10 - 0.14 x, in mg/dL.
-TRIGLYCERIDES_LOG_LEVEL, TRIGLYCERIDES_LOG_SLOPE = 4.45, 0.35
-HDL_LOG_LEVEL, HDL_LOG_SLOPE = 4.10, -0.14
+from ircohort.simulation.draws import Floats
+from ircohort.simulation.leaving import confirmed_from, stays, until_confirmed
+from ircohort.simulation.pattern import VisitPattern
+from ircohort.simulation.people import Drawn, draw_people, identifiers
+from ircohort.simulation.physiology import Course, People, bmi_at, evolve
+from ircohort.simulation.reading import Assays, draw_assays, measure, report
+from ircohort.simulation.schedule import Schedule, plan_visits
+from ircohort.simulation.truth import findings, traits_of, true_visits, usual_lipids, windows_of, with_states
 
 _BLOCK = 4096  # people simulated at once: bounds the memory, has no bearing on any number
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A column of the export: its header, what stands in it, in which unit, and to how many decimals."""
-
-    header: str
-    column: str
-    analyte: str
-    unit: str
-    digits: int
-
-
-EXPORTS: Mapping[str, tuple[Reported, ...]] = MappingProxyType(
-    {
-        "us": (
-            Reported("Glucose (mg/dL)", "glucose_mg_dl", "glucose", "mg/dL", 0),
-            Reported("Insulin (uIU/mL)", "insulin_uiu_ml", "insulin", "uIU/mL", 1),
-            Reported("Triglycerides (mg/dL)", "triglycerides_mg_dl", "triglycerides", "mg/dL", 0),
-            Reported("HDL (mg/dL)", "hdl_mg_dl", "hdl", "mg/dL", 0),
-            Reported("BMI (kg/m2)", "bmi", "bmi", "kg/m2", 1),
-        ),
-        "si": (
-            Reported("Glucose (mmol/L)", "glucose_mg_dl", "glucose", "mmol/L", 1),
-            Reported("Insulin (pmol/L)", "insulin_uiu_ml", "insulin", "pmol/L", 0),
-            Reported("Triglycerides (mmol/L)", "triglycerides_mg_dl", "triglycerides", "mmol/L", 2),
-            Reported("HDL (mmol/L)", "hdl_mg_dl", "hdl", "mmol/L", 2),
-            Reported("BMI (kg/m2)", "bmi", "bmi", "kg/m2", 1),
-        ),
-    }
-)
-"""How a laboratory reports: the measured columns of ``labs``, by units."""
-
-TRUTH_DIGITS: Mapping[str, int] = MappingProxyType(
-    {
-        "follow_up_years": 3,
-        "window_start_years": 3,
-        "window_end_years": 3,
-        "rise_pct": 2,
-        "years_to_glucose_100": 3,
-        "kappa_per_year": 5,
-        "glucose_first_mg_dl": 2,
-        "glucose_last_mg_dl": 2,
-        "insulin_first_uiu_ml": 3,
-        "insulin_last_uiu_ml": 3,
-    }
-)
-"""Decimals to which ``truth`` holds its numbers: coarse enough to be the same on every kind of processor."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +31,8 @@ class Simulated:
     """A simulated cohort.
 
     ``labs``: one row per visit, an export as an analyst gets it: ``participant_id``, ``visit_date``, ``sex``, ``age``
-    (completed years), and the columns of :data:`EXPORTS`, rounded as a laboratory does, null where not measured.
+    (completed years), ``assay`` and ``glucose_lowering_drug`` where the design has them recorded, and the columns of
+    :data:`EXPORTS`, rounded as a laboratory does, null where not measured. With a detection limit insulin is text.
 
     ``truth``: one row per participant: ``participant_id``, ``n_visits``, ``follow_up_years``, ``hidden_window`` (the
     noise-free monthly course up to the last visit holds one), ``window_start_years`` and ``window_end_years`` (since
@@ -90,26 +42,83 @@ class Simulated:
 
     ``truth_visits``: one row per visit, unrounded: ``participant_id``, ``visit_date``, ``years``, true
     ``glucose_mg_dl``, ``insulin_uiu_ml``, ``triglycerides_mg_dl``, ``hdl_mg_dl``, ``bmi``, ``sensitivity``
-    (mL/uIU per day), ``beta`` (uIU/mL).
+    (mL/uIU per day), ``beta`` (uIU/mL); ``state`` by true glucose and HOMA-IR (``sensitive``, ``compensated``,
+    ``prediabetes``, ``diabetes``); ``in_window``, ``pubertal``, ``treated``.
+
+    ``traits``: one row per participant: ``sex``, ``age_at_entry``, ``decliner`` (``stable``, ``slow``, ``fast``),
+    ``beta_cells`` (``failing``, ``usual``, ``robust``), ``puberty_from_age``, ``puberty_to_age`` (null without
+    puberty), ``weight`` (``as it comes``, ``lost and kept``, ``lost and regained``), ``weight_lost_pct`` at the lowest,
+    ``assay_change_years``, ``treated_from_years`` (null if not within the follow-up), ``dropped_out`` (left between
+    visits), and ``course`` of true insulin over the follow-up (:func:`ircohort.estimand.course_of`, swings of the least
+    rise of a window): ``steady``, ``rising``, ``falling``, ``recovered``, ``relapsed``.
     """
 
     labs: pl.DataFrame
     truth: pl.DataFrame
     truth_visits: pl.DataFrame
+    traits: pl.DataFrame
 
 
-def simulate(design: Design, *, seed: int = SAMPLE_SEED, definition: HiddenWindow | None = None) -> Simulated:
+@dataclass(frozen=True)
+class TrueCourses:
+    """The noise-free monthly courses of ``n`` people, to judge what was said of them.
+
+    ``participants`` (n,); ``years`` (k,) since the first visit; ``follow_up_years`` (n,) to the last visit;
+    ``glucose_mg_dl``, ``insulin_uiu_ml``, ``tg_hdl_mg``, ``bmi`` (n, k). The courses go on after the last visit.
+    """
+
+    participants: tuple[str, ...]
+    years: Floats
+    follow_up_years: Floats
+    glucose_mg_dl: Floats
+    insulin_uiu_ml: Floats
+    tg_hdl_mg: Floats
+    bmi: Floats
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """People as they went, the visits that took place, true and measured values at them."""
+
+    drawn: Drawn
+    people: People
+    course: Course
+    schedule: Schedule
+    true: pl.DataFrame
+    read: pl.DataFrame
+    assays: Assays
+    left: NDArray[np.bool_]
+    treated_from: Floats
+
+    @property
+    def treated(self) -> NDArray[np.bool_]:
+        """(m,) whether a person is on treatment at a visit."""
+        on: NDArray[np.bool_] = self.schedule.years >= self.treated_from[self.schedule.person]
+        return on
+
+
+def simulate(
+    design: Design,
+    *,
+    seed: int = SAMPLE_SEED,
+    definition: HiddenWindow | None = None,
+    pattern: VisitPattern | None = None,
+) -> Simulated:
     """Simulate a cohort whose hidden windows come from physiology.
 
     Parameters
     ----------
     design
-        Who is seen when; :data:`DESIGNS` names two.
+        Who is seen when; :data:`DESIGNS` names some.
     seed
         A whole number from 0. A person depends on it and on the own name only: ``P0001`` is the same in a cohort of
-        ten and of a thousand, and has the same course under another schedule of visits.
+        ten and of a thousand, and has the same course under another schedule of visits. A trait that is switched on
+        leaves all numbers as they were that it has no bearing on.
     definition
         What counts as a hidden window in ``truth``.
+    pattern
+        The visits of other people, to be taken instead of those that the design plans; missed visits, missing insulin
+        and drop-out of the design do not apply then. Follow-up that ends with diabetes does.
 
     Returns
     -------
@@ -127,135 +136,125 @@ def simulate(design: Design, *, seed: int = SAMPLE_SEED, definition: HiddenWindo
     >>> cohort.labs.height, cohort.truth["participant_id"].to_list()
     (12, ['P0001', 'P0002', 'P0003'])
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UsageError(f"The seed is {seed!r}.", expected="Expected is a whole number from 0.")
+    _require_seed(seed)
     names = identifiers(design.n_participants)
+    rule = definition or HiddenWindow()
     blocks = [
-        _simulate_block(design, names[first : first + _BLOCK], seed, definition)
+        _tables(_follow(design, names[first : first + _BLOCK], seed, pattern), design, rule)
         for first in range(0, len(names), _BLOCK)
     ]
     return Simulated(
         labs=pl.concat([block.labs for block in blocks]),
         truth=pl.concat([block.truth for block in blocks]),
         truth_visits=pl.concat([block.truth_visits for block in blocks]),
+        traits=pl.concat([block.traits for block in blocks]),
     )
 
 
-def _simulate_block(design: Design, names: tuple[str, ...], seed: int, definition: HiddenWindow | None) -> Simulated:
-    people = draw_people(design, names, seed=seed)
-    schedule = plan_visits(design, names, seed=seed)
-    course = evolve(people, float(schedule.last.max()))
-    true = true_visits(people, course, schedule)
-    read = measure(true, schedule, design, seed=seed)
+def true_courses(
+    design: Design,
+    *,
+    seed: int = SAMPLE_SEED,
+    participants: Sequence[str] | None = None,
+    pattern: VisitPattern | None = None,
+) -> TrueCourses:
+    """Give the noise-free monthly courses of the people of :func:`simulate`.
+
+    Parameters
+    ----------
+    design, seed, pattern
+        As given to :func:`simulate`.
+    participants
+        Whose courses; default: everyone's. A year takes about 400 bytes a person.
+
+    Raises
+    ------
+    UsageError
+        If the seed is not a whole number from 0, or a participant is not of the cohort.
+
+    Examples
+    --------
+    >>> courses = true_courses(Design(n_participants=3, n_visits=2), seed=1, participants=["P0002"])
+    >>> courses.participants, courses.insulin_uiu_ml.shape
+    (('P0002',), (1, 14))
+    """
+    _require_seed(seed)
+    everyone = identifiers(design.n_participants)
+    names = everyone if participants is None else tuple(participants)
+    if not names or not set(names) <= set(everyone):
+        raise UsageError("Courses are asked for of nobody, or of somebody who is not of the cohort.")
+    followed = _follow(design, names, seed, pattern)
+    people, course, everybody = followed.people, followed.course, np.arange(len(names))
+    months = course.years.size
+    triglycerides, hdl = usual_lipids(design.population, people, everybody, course.sensitivity)
+    return TrueCourses(
+        participants=names,
+        years=course.years,
+        follow_up_years=followed.schedule.last,
+        glucose_mg_dl=course.glucose,
+        insulin_uiu_ml=course.insulin,
+        tg_hdl_mg=triglycerides / hdl,
+        bmi=bmi_at(people, np.repeat(everybody, months), np.tile(course.years, len(names))).reshape(-1, months),
+    )
+
+
+def _require_seed(seed: Any) -> None:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UsageError(f"The seed is {seed!r}.", expected="Expected is a whole number from 0.")
+
+
+def _follow(design: Design, names: tuple[str, ...], seed: int, pattern: VisitPattern | None) -> _Followed:
+    """Follow people to the end of their visits; who is treated has a first life that shows from when."""
+    drawn = draw_people(design, names, seed=seed)
+    untreated = np.full(len(names), np.inf)
+    followed = _visit(design, drawn, drawn.people, untreated, names, seed, pattern)
+    if not design.treatment.present:
+        return followed
+    begins = confirmed_from(followed.read["glucose_mg_dl"], followed.schedule, design, seed=seed)
+    given = design.treatment
+    knots = np.where(np.isfinite(begins), begins, 0.0)[:, None] + np.array([0.0, given.years_until_full])
+    gain = np.where(np.isfinite(begins), np.log(given.sensitivity_factor), 0.0)[:, None] * np.array([0.0, 1.0])
+    people = replace(drawn.people, bends=(*drawn.people.bends, Bend(knots, gain)))
+    return _visit(design, drawn, people, begins, names, seed, pattern)
+
+
+def _visit(
+    design: Design,
+    drawn: Drawn,
+    people: People,
+    treated_from: Floats,
+    names: tuple[str, ...],
+    seed: int,
+    pattern: VisitPattern | None,
+) -> _Followed:
+    schedule = plan_visits(design, names, drawn.entry, seed=seed, pattern=pattern)
+    course = evolve(people, float(schedule.planned.max()))
+    true = true_visits(people, course, schedule, design.population)
+    assays = draw_assays(design, schedule, drawn.entry.first_day, seed=seed)
+    read = measure(true, schedule, design, assays, seed=seed)
+    stayed = np.ones(schedule.person.size, dtype=bool)
+    if pattern is None and design.drop_out.rate > 0:
+        stayed = stays(true, schedule, design, seed=seed)
+    otherwise = np.ones_like(stayed)
     if design.until_diabetes:
-        kept = until_diabetes(read["glucose_mg_dl"], schedule.person)
-        schedule, true, read = schedule.only(kept.to_numpy()), true.filter(kept), read.filter(kept)
-    return Simulated(
-        labs=report(read, schedule, design),
-        truth=true_findings(people, course, schedule, true, definition),
-        truth_visits=true,
-    )
+        otherwise = until_confirmed(read["glucose_mg_dl"], schedule.person, "diabetes")
+    # Both masks cut visits off at the end: who has fewer for leaving than otherwise has left.
+    left = np.bincount(schedule.person, stayed, len(names)) < np.bincount(schedule.person, otherwise, len(names))
+    kept = stayed & otherwise
+    schedule, true, read = schedule.only(kept), true.filter(pl.Series(kept)), read.filter(pl.Series(kept))
+    return _Followed(drawn, people, course, schedule, true, read, assays, left, treated_from)
 
 
-def true_visits(people: People, course: Course, schedule: Schedule) -> pl.DataFrame:
-    """Give the noise-free values at each visit, as ``Simulated.truth_visits``."""
-    person, years = schedule.person, schedule.years
-    state = states_at(course, people, person, years)
-    lost = -np.log(state.sensitivity / SENSITIVITY_MEDIAN)
-    triglycerides = TRIGLYCERIDES_LOG_LEVEL + TRIGLYCERIDES_LOG_SLOPE * lost + people.triglycerides_offset[person]
-    hdl = HDL_LOG_LEVEL + HDL_LOG_SLOPE * lost + people.hdl_offset[person]
-    return pl.DataFrame(
-        {
-            "participant_id": np.array(schedule.participants, dtype=object)[person],
-            "visit_date": schedule.date,
-            "years": years,
-            "glucose_mg_dl": state.glucose,
-            "insulin_uiu_ml": state.insulin,
-            "triglycerides_mg_dl": np.exp(triglycerides),
-            "hdl_mg_dl": np.exp(hdl),
-            "bmi": bmi_after(people.bmi[person], people.kappa[person], years),
-            "sensitivity": state.sensitivity,
-            "beta": np.exp(state.log_beta),
-        },
-        schema_overrides={"participant_id": pl.String, "visit_date": pl.Date},
-    )
-
-
-def measure(true: pl.DataFrame, schedule: Schedule, design: Design, *, seed: int) -> pl.DataFrame:
-    """Measure each visit with the within-person variation of the design: ``true`` with readings, not yet rounded."""
-    variation = {
-        "glucose_mg_dl": design.glucose_log_sd,
-        "insulin_uiu_ml": design.insulin_log_sd,
-        "triglycerides_mg_dl": design.triglycerides_log_sd,
-        "hdl_mg_dl": design.hdl_log_sd,
-        "bmi": design.bmi_log_sd,
-    }
-    z = normals("readings", seed, schedule.participants, len(variation) * design.n_visits)
-    noise = z.reshape(-1, design.n_visits, len(variation))[schedule.person, schedule.number]
-    drawn = uniforms("insulin", seed, schedule.participants, design.n_visits)[schedule.person, schedule.number]
-    readings = true.with_columns(
-        pl.Series(column, true[column].to_numpy() * np.exp(sd * noise[:, j]))
-        for j, (column, sd) in enumerate(variation.items())
-    )
-    taken = pl.Series(drawn >= design.share_insulin_missing)
-    return readings.with_columns(pl.when(taken).then(pl.col("insulin_uiu_ml")))
-
-
-def until_diabetes(glucose_mg_dl: pl.Series, person: NDArray[np.int64]) -> pl.Series:
-    """Say which visits (m,) take place if follow-up ends with the visit that confirms diabetes."""
-    high = glucose_mg_dl.round() >= float(CUT_OFFS["ada_glucose_diabetes"].value)
-    visits = pl.DataFrame({"person": person, "high": high})
-    confirms = (pl.col("high") & pl.col("high").shift(1).fill_null(False)).over("person")
-    return visits.select((confirms.cum_sum().over("person") - confirms.cast(pl.Int64)) == 0).to_series()
-
-
-def report(read: pl.DataFrame, schedule: Schedule, design: Design) -> pl.DataFrame:
-    """Report readings as a laboratory does, as ``Simulated.labs``."""
-    return read.select(
-        "participant_id",
-        "visit_date",
-        pl.Series("sex", np.where(schedule.woman, "female", "male")[schedule.person], dtype=pl.String),
-        pl.Series("age", np.floor(schedule.age).astype(np.int64)),
-        *(_report(read[row.column], row) for row in EXPORTS[design.units]),
-    )
-
-
-def _report(canonical: pl.Series, row: Reported) -> pl.Series:
-    """Write values as a laboratory does; none is reported as zero."""
-    scale = float(conversion(row.analyte, row.unit).apply(Decimal(1)))
-    values = (canonical / scale).alias(row.header).round(row.digits).clip(lower_bound=10.0**-row.digits)
-    return values.cast(pl.Int64) if row.digits == 0 else values
-
-
-def true_findings(
-    people: People, course: Course, schedule: Schedule, true: pl.DataFrame, definition: HiddenWindow | None = None
-) -> pl.DataFrame:
-    """Judge each noise-free monthly course from the first to the last visit, as ``Simulated.truth``."""
-    rule = definition or HiddenWindow()
+def _tables(followed: _Followed, design: Design, rule: HiddenWindow) -> Simulated:
+    schedule, course, treated = followed.schedule, followed.course, followed.treated
+    windows = windows_of(course, schedule.last, rule)
     seen = course.years <= schedule.last[:, None] + 1e-9
-    windows = find_windows(
-        course.years, np.where(seen, np.log(course.insulin), np.nan), np.where(seen, course.glucose, np.nan), rule
-    )
-    high = seen & (course.glucose >= rule.glucose_cut_off_mg_dl)
-    visits = true.group_by("participant_id", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("n_visits"),
-        *(
-            getattr(pl.col(f"{name}_{unit}"), which)().alias(f"{name}_{which}_{unit}")
-            for name, unit in (("glucose", "mg_dl"), ("insulin", "uiu_ml"))
-            for which in ("first", "last")
+    courses = course_of(np.where(seen, np.log(course.insulin), np.nan).T, float(np.log1p(rule.min_rise)))
+    return Simulated(
+        labs=report(followed.read, schedule, design, followed.assays, treated),
+        truth=findings(course, windows, schedule, followed.true, followed.people.kappa, rule),
+        truth_visits=with_states(followed.true, windows, schedule, followed.drawn, treated),
+        traits=traits_of(
+            followed.drawn, schedule, courses, followed.assays.changes, followed.treated_from, followed.left
         ),
-    )
-    findings = visits.with_columns(
-        pl.Series("follow_up_years", schedule.last),
-        pl.Series("hidden_window", windows.present),
-        pl.Series("window_start_years", windows.start),
-        pl.Series("window_end_years", windows.end),
-        pl.Series("rise_pct", 100 * np.expm1(windows.log_rise)),
-        pl.Series("years_to_glucose_100", np.where(high.any(axis=1), course.years[high.argmax(axis=1)], np.nan)),
-        pl.Series("kappa_per_year", people.kappa),
-    )
-    rounded = [pl.col(name).fill_nan(None).round(digits) for name, digits in TRUTH_DIGITS.items()]
-    numbers = list(TRUTH_DIGITS)
-    return findings.with_columns(rounded).select(
-        "participant_id", "n_visits", numbers[0], "hidden_window", *numbers[1:]
     )

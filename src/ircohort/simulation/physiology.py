@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.simulation.bends import Bend, total_at
+
 Floats = NDArray[np.float64]
 
 GLUCOSE_PRODUCTION = 864.0
@@ -58,7 +60,9 @@ class People:
 
     ``bmi`` at entry, kg/m2; ``sensitivity`` at entry, mL/uIU per day; ``set_point`` and ``toxic_level``, mg/dL;
     ``kappa``, loss of ln(sensitivity) per year; ``beta`` and ``capacity``, beta-cell function at entry and its
-    limit, uIU/mL at saturating glucose; ``triglycerides_offset`` and ``hdl_offset``, natural log.
+    limit, uIU/mL at saturating glucose; ``triglycerides_offset`` and ``hdl_offset``, natural log; ``bends`` of ln
+    sensitivity, ``beta_bends`` of ln beta-cell function and its capacity, ``weight_bends`` of ln BMI: by years since
+    entry, over what ``sensitivity``, ``beta`` and ``bmi`` say.
     """
 
     bmi: Floats
@@ -70,6 +74,9 @@ class People:
     capacity: Floats
     triglycerides_offset: Floats
     hdl_offset: Floats
+    bends: tuple[Bend, ...] = ()
+    beta_bends: tuple[Bend, ...] = ()
+    weight_bends: tuple[Bend, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def beta_growth(glucose: Floats, beta: Floats, capacity: Floats, people: People)
     return change
 
 
-def evolve(people: People, years: float) -> Course:
+def evolve(people: People, years: float, before_entry: Floats | None = None) -> Course:
     """Follow people month by month.
 
     Parameters
@@ -158,6 +165,8 @@ def evolve(people: People, years: float) -> Course:
         Their parameters.
     years
         How long; the course ends at the first month at or after it.
+    before_entry
+        (n,) years before entry at which each course begins; default: at entry.
 
     Returns
     -------
@@ -167,14 +176,18 @@ def evolve(people: People, years: float) -> Course:
     months = int(np.ceil(years * STEPS_PER_YEAR - 1e-9))
     times = np.arange(months + 1) / STEPS_PER_YEAR
     sensitivity = people.sensitivity[:, None] * np.exp(-people.kappa[:, None] * times)
+    begins = np.zeros(people.kappa.size) if before_entry is None else -before_entry
+    if people.bends:
+        sensitivity *= np.exp(total_at(people.bends, begins[:, None] + times))
+    helped = total_at(people.beta_bends, begins[:, None] + times) if people.beta_bends else np.zeros_like(sensitivity)
     log_beta, glucose = np.empty_like(sensitivity), np.empty_like(sensitivity)
     now, level = np.log(people.beta), people.set_point
     for j, time in enumerate(times):
-        beta = np.exp(now)
-        level = steady_glucose(sensitivity[:, j], beta, level)
-        log_beta[:, j], glucose[:, j] = now, level
+        log_beta[:, j] = now + helped[:, j]
+        level = steady_glucose(sensitivity[:, j], np.exp(log_beta[:, j]), level)
+        glucose[:, j] = level
         capacity = people.capacity * np.exp(-WEAR_PER_YEAR * time)
-        now = now + beta_growth(level, beta, capacity, people) / STEPS_PER_YEAR
+        now = now + beta_growth(level, np.exp(now), capacity, people) / STEPS_PER_YEAR
     return Course(times, log_beta, sensitivity, glucose, np.exp(log_beta) * secretion(glucose))
 
 
@@ -195,12 +208,16 @@ def mature(people: People, years: Floats) -> People:
     """
     months = np.rint(years * STEPS_PER_YEAR).astype(np.int64)
     elapsed, row = months / STEPS_PER_YEAR, np.arange(months.size)
-    course = evolve(people, float(elapsed.max(initial=0.0)))
+    if people.bends:
+        begun = people.sensitivity * np.exp(total_at(people.bends, -elapsed))
+        helped = np.exp(total_at(people.beta_bends, -elapsed))
+        people = replace(people, beta=steady_beta(begun, people.set_point) / helped)
+    course = evolve(people, float(elapsed.max(initial=0.0)), elapsed)
     return replace(
         people,
         bmi=bmi_after(people.bmi, people.kappa, elapsed),
-        sensitivity=course.sensitivity[row, months],
-        beta=np.exp(course.log_beta[row, months]),
+        sensitivity=people.sensitivity * np.exp(-people.kappa * elapsed),
+        beta=np.exp(course.log_beta[row, months] - total_at(people.beta_bends, np.zeros(months.size))),
         capacity=people.capacity * np.exp(-WEAR_PER_YEAR * elapsed),
     )
 
@@ -209,6 +226,14 @@ def bmi_after(bmi: Floats, kappa: Floats, years: Floats) -> Floats:
     """Let BMI (kg/m2) grow for some years: the share of the lost sensitivity that comes with weight."""
     grown: Floats = bmi * np.exp(kappa * BMI_SHARE / BMI_EXPONENT * years)
     return grown
+
+
+def bmi_at(people: People, person: NDArray[np.int64], years: Floats) -> Floats:
+    """Give the BMI (kg/m2) of given people (m,) at times since entry (m,), with loss and regain of weight."""
+    bmi = bmi_after(people.bmi[person], people.kappa[person], years)
+    if people.weight_bends:
+        bmi *= np.exp(total_at(tuple(bend.of(person) for bend in people.weight_bends), years))
+    return bmi
 
 
 def states_at(course: Course, people: People, person: NDArray[np.int64], years: Floats) -> Course:
@@ -233,5 +258,7 @@ def states_at(course: Course, people: People, person: NDArray[np.int64], years: 
     share = (years - course.years[left]) * STEPS_PER_YEAR
     log_beta = course.log_beta[person, left] * (1 - share) + course.log_beta[person, right] * share
     sensitivity = people.sensitivity[person] * np.exp(-people.kappa[person] * years)
+    if people.bends:
+        sensitivity *= np.exp(total_at(tuple(bend.of(person) for bend in people.bends), years))
     glucose = steady_glucose(sensitivity, np.exp(log_beta), course.glucose[person, left])
     return Course(years, log_beta, sensitivity, glucose, np.exp(log_beta) * secretion(glucose))
