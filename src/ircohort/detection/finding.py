@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from ircohort import frames, schema
-from ircohort.detection.posterior import MIN_PEOPLE, MarkerFit, fit_marker, make_noise
-from ircohort.detection.series import Series, select_series
+from ircohort import frames
+from ircohort.detection.cohort import MARKERS, Cohort, fit_cohort, permuted_cohort
+from ircohort.detection.expected import ExpectedChange, expected_change
+from ircohort.detection.false_flags import expected_false
+from ircohort.detection.findings import CURVE_SCHEMA, KEY, Judged, judge_series
+from ircohort.detection.narrative import cohort_notes, cohort_obstacle, population_table
+from ircohort.detection.selection import Series, select_series
 from ircohort.detection.settings import Detection, DetectSettings
-from ircohort.detection.verdict import CURVE_SCHEMA, decide, judge_people, participants_table, windows_table
+from ircohort.detection.steps import Step, calendar_step
+from ircohort.detection.verdict import (
+    SERIAL,
+    STEP,
+    decide,
+    participants_table,
+    people_of,
+    windows_table,
+    with_numbers,
+)
 
-MARKERS = ("insulin", "tg_hdl")
-
-_SAME_SLOPES = "the spread of slopes between people cannot be told from zero in this cohort"
-_TOO_FEW = f"fewer than {MIN_PEOPLE} people have readings from which to learn how slopes differ"
+NOISE_UP_TO = 20_000
+"""Series above which the cohort is not judged a second time with its visits dealt out anew."""
 
 
 def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0) -> Detection:
     """Judge every participant: whether there is a hidden window, when, and how sure that is.
 
     A hidden window is defined by :func:`ircohort.estimand.find_windows`. The probability is the share of curves with
-    one among curves of (log marker, log glucose) drawn from the participant's posterior, over the own follow-up. The
-    population is a mixture of normals of straight lines, a single one where the data support no more; results of one
-    draw share errors. Reference: ``docs/detection.md``.
+    one among curves drawn from the participant's posterior, over the own follow-up, under a joint model of log insulin,
+    log glucose and log TG:HDL, in which each course may bend and results of one draw share errors. Reference:
+    ``docs/detection.md``.
 
     Parameters
     ----------
@@ -59,139 +69,117 @@ def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0
     rules = settings or DetectSettings()
     back = frames.kind_of(visits)
     series = select_series(frames.to_polars(visits), rules)
-    fits = {marker: fit for marker in MARKERS if (fit := _fit(series, marker, rules, seed)) is not None}
-    people = series.people.with_columns(_refusal(fits).alias("refused")).with_columns(
-        pl.coalesce("obstacle", "refused").alias("obstacle")
-    )
-    noise = make_noise(rules.draws, seed)
-    groups = [
-        (group, marker)
-        for marker in fits
-        if (group := people.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker))).height
-    ]
-    judged = [judge_people(group, fits, marker, rules, noise) for group, marker in groups]
-    rows = _complete(people, [part.people for part in judged])
-    rows = decide(rows, rules, {marker: fit.spread.serially_correlated for marker, fit in fits.items()})
-    curves = pl.concat([pl.DataFrame(schema=CURVE_SCHEMA), *(part.curves for part in judged)])
-    flagged = rows.filter(pl.col("verdict") == "hidden_window")["probability"]
+    cohort = fit_cohort(series, rules, seed)
+    findings = _judge(series, cohort, rules, seed)
+    lowered = {marker: _held(cohort, marker, findings.steps) for marker in MARKERS}
+    refused = pl.coalesce("obstacle", _refusal(cohort)).alias("obstacle")
+    people = people_of(series.people.with_columns(refused), findings.series)
+    rows = decide(people, rules, lowered)
+    flagged = rows.filter(pl.col("verdict") == "hidden_window")
+    false = expected_false(flagged, findings.series)
+    noise = _noise_only(series, cohort, rules, seed)
     return Detection(
         participants=back(participants_table(rows)),
-        windows=back(windows_table(rows)),
-        curves=back(curves.sort("participant_id", "marker", "years", maintain_order=True)),
-        population=back(_population(fits)),
-        n_flagged=len(flagged),
-        expected_false=float((1 - flagged).sum()) if len(flagged) else None,
+        windows=back(windows_table(rows, findings.series, rules)),
+        curves=back(findings.curves.sort("participant_id", "marker", "years", maintain_order=True)),
+        population=back(population_table(cohort)),
+        n_flagged=flagged.height,
+        expected_false=false.expected,
+        expected_false_low=false.low,
+        expected_false_high=false.high,
+        flagged_by_noise=noise,
         settings=rules,
-        notes=(*series.notes, *_notes(fits, people, rules)),
+        notes=(*series.notes, *cohort_notes(cohort, rows, rules, findings.steps, findings.expected, noise)),
     )
 
 
-def _fit(series: Series, marker: str, settings: DetectSettings, seed: int) -> MarkerFit | None:
-    """Fit a marker's population to the adults in whom it was measured; None where they are too few."""
-    adults = series.people.filter(pl.col("adult"))["participant_id"]
-    seen = series.readings.filter(pl.col("participant_id").is_in(adults.to_list()))
-    seen = seen.filter(pl.col(marker).is_not_null().any().over("participant_id"))
-    seen = seen.filter(pl.col(marker).is_not_null() | pl.col("glucose").is_not_null())
-    ids = seen["participant_id"].unique(maintain_order=True)
-    several = seen.filter(pl.col(marker).is_not_null().sum().over("participant_id") > 1)["participant_id"].n_unique()
-    if several < MIN_PEOPLE or seen["glucose"].null_count() == seen.height:
+@dataclass(frozen=True)
+class _Findings:
+    """What was found of all series: ``series`` (one row each), ``curves``, and the checks of each marker."""
+
+    series: pl.DataFrame
+    curves: pl.DataFrame
+    steps: dict[str, Step | None]
+    expected: dict[str, ExpectedChange | None]
+
+
+def _judge(series: Series, cohort: Cohort | None, settings: DetectSettings, seed: int) -> _Findings:
+    """Judge every series that can be judged, by the marker of its participant."""
+    parts: list[Judged] = []
+    steps: dict[str, Step | None] = {}
+    expected: dict[str, ExpectedChange | None] = {}
+    judgeable = series.segments.filter(pl.col("obstacle").is_null())
+    for marker in MARKERS:
+        segments = judgeable.filter(pl.col("marker") == marker)
+        if cohort is None or not segments.height or cohort_obstacle(cohort, marker):
+            continue
+        segments = segments.join(cohort.keys.with_row_index("place"), on=KEY, how="left", maintain_order="left")
+        numbered = _numbered(series, cohort)
+        steps[marker] = _step(numbered, marker, seed)
+        enough = series.people.height >= settings.expected_from
+        expected[marker] = expected_change(numbered, marker) if enough else None
+        change = expected[marker]
+        parts.append(judge_series(segments, cohort, marker, settings, change.per_year if change else None, seed))
+    return _Findings(
+        with_numbers(series.segments, [part.series for part in parts]),
+        pl.concat([pl.DataFrame(schema=CURVE_SCHEMA), *(part.curves for part in parts)]),
+        steps,
+        expected,
+    )
+
+
+def _numbered(series: Series, cohort: Cohort) -> pl.DataFrame:
+    """Give the readings in the model with the number of their series, the time since it began, age and sex."""
+    keys = cohort.keys.with_row_index("series")
+    people = series.people.select("participant_id", "sex")
+    joined = series.readings.join(keys, on=KEY, maintain_order="left").join(
+        people, on="participant_id", how="left", maintain_order="left"
+    )
+    return joined.with_columns(
+        (pl.col("years") - pl.col("years").min().over("series")).alias("since"),
+        pl.col("age").first().over("series").alias("age_first"),
+    )
+
+
+def _step(readings: pl.DataFrame, marker: str, seed: int) -> Step | None:
+    dated = readings.filter(pl.col(marker).is_not_null() & pl.col("calendar").is_not_null())
+    if not dated.height:
         return None
-    judged = series.people.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker)).height
-    rules = settings if judged else replace(settings, refits=0)
-    person: NDArray[np.intp] = (seen["participant_id"].rle_id().to_numpy()).astype(np.intp)
-    outcomes = seen.select(marker, "glucose").to_numpy().astype(float)
-    return fit_marker(marker, tuple(ids), person, seen["years"].to_numpy(), outcomes, rules, seed)
+    columns = (dated[name].to_numpy() for name in ("since", "calendar", marker))
+    return calendar_step(dated["series"].to_numpy().astype(np.intp), *columns, seed=seed)
 
 
-def _refusal(fits: dict[str, MarkerFit]) -> pl.Expr:
+def _held(cohort: Cohort | None, marker: str, steps: dict[str, Step | None]) -> tuple[str, ...]:
+    """Why nobody is flagged by a marker in this cohort, although probabilities are given."""
+    spread = cohort.spread.get(marker) if cohort else None
+    step = steps.get(marker)
+    return (
+        *((SERIAL,) if spread and spread.serially_correlated else ()),
+        *((STEP,) if step and step.reported else ()),
+    )
+
+
+def _refusal(cohort: Cohort | None) -> pl.Expr:
     """Why nobody can be judged by a marker in this cohort, or null."""
-    reasons = {marker: _cohort_obstacle(fits.get(marker)) for marker in MARKERS}
+    reasons = {marker: cohort_obstacle(cohort, marker) for marker in MARKERS}
     return pl.col("marker").replace_strict(reasons, default=None, return_dtype=pl.String)
 
 
-def _cohort_obstacle(fit: MarkerFit | None) -> str | None:
-    if fit is None:
-        return _TOO_FEW
-    if not fit.spread.identifiable:
-        return _SAME_SLOPES
-    return None if fit.chosen.converged else "the model of the cohort did not converge"
-
-
-def _complete(people: pl.DataFrame, parts: list[pl.DataFrame]) -> pl.DataFrame:
-    if not parts:
-        floats = [column.name for column in schema.PARTICIPANTS.columns if column.dtype == pl.Float64]
-        floats += [column.name for column in schema.WINDOWS.columns if column.dtype == pl.Float64]
-        missing = [name for name in dict.fromkeys([*floats, "rising", "prior", "step"]) if name not in people.columns]
-        return people.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
-    return people.join(pl.concat(parts), on="participant_id", how="left", maintain_order="left")
-
-
-def _population(fits: dict[str, MarkerFit]) -> pl.DataFrame:
-    columns = {
-        "marker": pl.String,
-        "n_participants": pl.Int64,
-        "n_visits": pl.Int64,
-        "components": pl.Int64,
-        "slope_mean_pct_per_year": pl.Float64,
-        "slope_sd_pct_per_year": pl.Float64,
-        "slope_sd_low": pl.Float64,
-        "slope_sd_high": pl.Float64,
-        "residual_cv_pct": pl.Float64,
-        "identifiable": pl.Boolean,
-        "note": pl.String,
-    }
-    rows = [_population_row(marker, fits.get(marker)) for marker in MARKERS]
-    return pl.DataFrame(rows, schema=columns, orient="row")
-
-
-def _population_row(marker: str, fit: MarkerFit | None) -> tuple[object, ...]:
-    if fit is None:
-        return (marker, 0, 0, None, None, None, None, None, None, False, _TOO_FEW)
-    spread = fit.spread
-    slopes = [100 * float(np.expm1(value)) for value in (spread.mean, spread.sd, spread.low, spread.high)]
-    scatter = 100 * float(np.sqrt(np.expm1(spread.residual_sd**2)))
-    note = _cohort_obstacle(fit) or ""
-    if not note and spread.serially_correlated:
-        note = "neighbouring readings go together more than the model expects"
-    counts = (len(fit.ids), fit.n_visits, fit.chosen.components)
-    return (marker, *counts, *slopes, scatter, spread.identifiable, note)
-
-
-CALIBRATED_FROM_PEOPLE, CALIBRATED_FROM_VISITS = 400, 8
-"""Smallest cohort, and mean visits of its people, at which stated probabilities were near the observed shares
-(docs/detection.md): measured at 500 people with 12 planned visits, of whom some are missed or follow an event."""
-
-
-def _notes(fits: dict[str, MarkerFit], people: pl.DataFrame, settings: DetectSettings) -> list[str]:
-    words = {"insulin": "insulin", "tg_hdl": "TG:HDL"}
-    notes = []
+def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings, seed: int) -> int | None:
+    """Count who would be flagged if each person's visits were dealt out anew; None where that was not asked."""
+    if cohort is None or not settings.noise_check or cohort.keys.height > NOISE_UP_TO:
+        return None
+    rules = replace(settings, refits=0)
+    dealt = permuted_cohort(cohort, rules, seed)
+    count = 0
     for marker in MARKERS:
-        concerned = people.filter((pl.col("marker") == marker) & (pl.col("obstacle") == pl.col("refused"))).height
-        reason = _cohort_obstacle(fits.get(marker))
-        if concerned and reason:
-            notes.append(f"Nobody is judged by {words[marker]}: {reason}.")
-        elif marker in fits:
-            notes += _fit_notes(fits[marker], words[marker])
-    if any(len(fit.ids) < settings.expected_from for fit in fits.values()):
-        notes.append(
-            f"The rise beyond the expected course is not given: that takes {settings.expected_from} people or more."
-        )
-    return notes
-
-
-def _fit_notes(fit: MarkerFit, name: str) -> list[str]:
-    notes = []
-    if len(fit.ids) < CALIBRATED_FROM_PEOPLE or fit.n_visits < CALIBRATED_FROM_VISITS * len(fit.ids):
-        notes.append(
-            f"Probabilities by {name} are probably too high, by 0.1 to 0.2 in simulation: that they can be taken at "
-            f"their word was shown for 500 people with about ten visits each."
-        )
-    if fit.spread.serially_correlated:
-        notes.append(
-            f"Neighbouring readings of {name} go together more than independent scatter allows; a slow swing looks "
-            "like a rise, and no window is given as more than possible."
-        )
-    failed = sum(not population.converged for population in fit.refits)
-    if failed and len(fit.refits) > 1:
-        notes.append(f"{failed} of {len(fit.refits)} refits of the {name} population stopped before they had settled.")
-    return notes
+        segments = series.segments.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker))
+        if not segments.height or cohort_obstacle(cohort, marker):
+            continue
+        if cohort_obstacle(dealt, marker):
+            continue
+        placed = segments.join(dealt.keys.with_row_index("place"), on=KEY, how="left", maintain_order="left")
+        found = judge_series(placed, dealt, marker, rules, None, seed).series
+        flagged = (pl.col("probability") >= settings.flag_from) & (pl.col("probability") > pl.col("prior"))
+        count += found.filter(flagged)["participant_id"].n_unique()
+    return count

@@ -1,4 +1,4 @@
-"""How rich the population may be: normals are added to its mixtures of slopes while the data support them."""
+"""How rich the population may be: components are added, and straightened, while the data support it."""
 
 from __future__ import annotations
 
@@ -7,90 +7,124 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ircohort.detection.population import PRIOR_SD, SLOPES, Population, maximise, membership, posteriors
+from ircohort.detection.climbing import Pull, climb
+from ircohort.detection.curves import TREND
+from ircohort.detection.population import Population, evidence, marker_bend, posteriors
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
 
-MAX_COMPONENTS = 3
-"""Normals in the mixture of slopes of one outcome, at most."""
+MAX_COMPONENTS = 4
+"""Components of the population, at most."""
 
-PEOPLE_PER_COMPONENT = 30
-"""People that each of those normals takes."""
+FEWEST_COMPONENTS = 2
+"""Components where there are people enough: with one, its tail goes to the few whose glucose climbs away, and the
+insulin of all others is taken to spread evenly upwards and downwards."""
 
-SINGLE_START = Population(
-    marker_weights=np.ones(1),
-    marker_means=np.zeros(1),
-    marker_sds=np.array([0.3]),
-    glucose_weights=np.ones(1),
-    glucose_means=np.zeros(1),
-    glucose_sds=np.array([0.3]),
-    level_mean=np.zeros(2),
-    level_on_slope=np.zeros(2),
-    level_root=0.8 * np.eye(2),
-    residual_root=0.5 * np.eye(2),
-)
-"""One normal for each slope, on standardised axes: where every fit begins."""
+SERIES_PER_COMPONENT = 60
+"""Series that each of them takes."""
+
+AS_GOOD = 6.0
+"""Populations whose Akaike criterion lies within this of the best one are averaged over."""
+
+_CYCLES = 40
+_TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
+_COMMON_SHARE = 0.3  # of the common covariance, towards which components are pulled
 
 
-def _divided(weights: Floats, means: Floats, sds: Floats, side: float) -> tuple[Floats, Floats, Floats]:
-    """Divide the largest normal of a mixture: a quarter of it moves 1.2 SDs to the ``side``."""
-    j, share = int(np.argmax(weights)), 0.25
-    step = 1.2 * side * max(abs(sds[j]), PRIOR_SD)
-    new_weights, new_means, new_sds = np.append(weights, share * weights[j]), np.append(means, means[j] + step), sds
-    new_weights[j] *= 1 - share
-    new_means[j] -= step * share / (1 - share)
-    new_sds = 0.9 * np.maximum(np.abs(np.append(sds, sds[j])), PRIOR_SD)
-    return new_weights, new_means, new_sds
+def single(sums: Sums) -> Population:
+    """Fit one component without a tail: where every fit begins."""
+    d, q = sums.axes.size, len(sums.axes.outcomes)
+    start = Population(
+        weights=np.ones(1),
+        centre=np.zeros((1, d)),
+        tail=np.zeros((1, d)),
+        covariance=0.5 * np.eye(d)[None],
+        residual=0.4 * np.eye(q),
+        straight=np.zeros(1, dtype=bool),
+    )
+    return climb(start, sums, _CYCLES)
 
 
-def split(population: Population, outcome: int, side: float) -> Population:
-    """Add a normal to the marker slopes (outcome 0) or the glucose slopes (1): a start for a richer mixture."""
-    if outcome == 0:
-        new = _divided(population.marker_weights, population.marker_means, population.marker_sds, side)
-        return replace(population, marker_weights=new[0], marker_means=new[1], marker_sds=new[2], curvature=None)
-    new = _divided(population.glucose_weights, population.glucose_means, population.glucose_sds, side)
-    return replace(population, glucose_weights=new[0], glucose_means=new[1], glucose_sds=new[2], curvature=None)
+def grow(sums: Sums, seed: int) -> tuple[Population, ...]:
+    """Fit populations of growing richness, and give those that the data support, best first.
 
-
-def criterion(population: Population) -> float:
-    """Akaike's information criterion; smaller is better.
-
-    Not the stricter BIC: in cohorts of 500, to leave out a skew that is there cost more calibration than to estimate
-    one that is not.
+    A further component enters while Akaike's criterion improves. In each population the largest components are then
+    made straight, one after the other, while the criterion improves: a marker bends where the data ask for it.
     """
-    return -2 * population.log_likelihood + 2 * (3 * sum(population.shape) + 8)
+    common = single(sums)
+    most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
+    found: list[Population] = []
+    for k in range(min(FEWEST_COMPONENTS, most), most + 1):
+        fits = _straightening(_start(common, sums, k, seed), sums, common)
+        best = min(fits, key=lambda fit: fit.criterion)
+        richer = not found or best.criterion < min(fit.criterion for fit in found)
+        found += fits
+        if not richer:
+            break
+    found.sort(key=lambda fit: fit.criterion)
+    return tuple(fit for fit in found if fit.criterion <= found[0].criterion + AS_GOOD)
 
 
-def _side(population: Population, sums: Sums, outcome: int) -> float:
-    """Tell to which side people's expected slopes have the longer tail: 1 up, -1 down."""
-    people = posteriors(population, sums)
-    share, _ = membership(population, people)
-    slope, place = np.zeros(sums.n), SLOPES[outcome]
-    for j, part in enumerate(people):
-        slope += share[j] * (population.means[j, place] + population.roots[j, place] @ part.shift)
-    return 1.0 if ((slope - slope.mean()) ** 3).sum() >= 0 else -1.0
+def pull_of(common: Population) -> Pull:
+    """Give the pull of components towards a share of the common covariance."""
+    return Pull(_COMMON_SHARE * common.covariance[0])
 
 
-def fit_population(sums: Sums, *, mixed: bool = True) -> Population:
-    """Fit one normal for each slope and, if ``mixed``, add normals where the data support them.
-
-    A further normal enters if the fit with it has settled and Akaike's criterion is better. Glucose slopes come first,
-    as they are measured more exactly.
-    """
-    chosen = maximise(SINGLE_START, sums)
-    grown = mixed
-    while grown:
-        grown = False
-        for outcome in (1, 0):
-            if chosen.shape[outcome] >= min(MAX_COMPONENTS, sums.n // PEOPLE_PER_COMPONENT):
-                continue
-            richer = maximise(split(chosen, outcome, _side(chosen, sums, outcome)), sums)
-            if richer.converged and criterion(richer) < criterion(chosen):
-                chosen, grown = richer, True
-    return chosen
+def _straightening(start: Population, sums: Sums, common: Population) -> list[Population]:
+    fits = [climb(start, sums, _CYCLES, pull=pull_of(common))]
+    if marker_bend(sums) is None:
+        return fits
+    for k in np.argsort(-fits[0].weights, kind="stable"):
+        straight = fits[-1].straight.copy()
+        straight[k] = True
+        fits.append(climb(replace(fits[-1], straight=straight), sums, _CYCLES, pull=pull_of(common)))
+        if fits[-1].criterion > fits[-2].criterion:
+            break
+    return fits
 
 
-def refit(chosen: Population, sums: Sums, weight: Floats) -> Population:
-    """Fit the same mixture again with other counts (n,) of the people, from where it stands."""
-    return maximise(chosen, sums, weight)
+def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
+    """Divide draws of everybody's course into ``k`` clusters, and give each a tail along the marker's trend."""
+    if k == 1:
+        return _with_tails(common)
+    from scipy.cluster.vq import kmeans2
+
+    rng = np.random.default_rng([seed, k])
+    drawn = _draw(common, sums, rng)
+    whitened = np.linalg.solve(np.linalg.cholesky(np.cov(drawn)), drawn - drawn.mean(axis=1, keepdims=True))
+    _, label = kmeans2(whitened.T, k, minit="++", rng=rng)
+    counts = np.bincount(label, minlength=k)
+    means = [drawn[:, label == j].mean(axis=1) if counts[j] else common.mean for j in range(k)]
+    divided = Population(
+        weights=(counts + 1.0) / (counts + 1.0).sum(),
+        centre=np.array(means),
+        tail=np.zeros((k, sums.axes.size)),
+        covariance=np.repeat(0.5 * common.covariance, k, axis=0),
+        residual=common.residual,
+        straight=np.zeros(k, dtype=bool),
+    )
+    return _with_tails(climb(divided, sums, 10, pull=Pull(common.covariance[0])))
+
+
+def _draw(common: Population, sums: Sums, rng: np.random.Generator) -> Floats:
+    """Draw a course (d, n) of each series from its posterior under the common component."""
+    part = posteriors(common, evidence(sums, common.residual))[0]
+    return np.asarray(part.centre + np.einsum("abn,an->bn", part.root, rng.standard_normal(part.centre.shape)))
+
+
+def _with_tails(population: Population) -> Population:
+    """Turn part of each component's spread of the marker's trend into a tail upwards."""
+    covariance, tail = population.covariance.copy(), population.tail.copy()
+    for k, own in enumerate(covariance):
+        tail[k] = _TAIL_SHARE * own[:, TREND] / np.sqrt(own[TREND, TREND])
+        own -= np.outer(tail[k], tail[k])
+    return replace(population, covariance=covariance, tail=tail)
+
+
+def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Population:
+    """Fit the same population again with other counts (n,) of the series, from where it stands."""
+    return climb(chosen, sums, _REFIT_CYCLES, weight=weight, pull=pull)
+
+
+_REFIT_CYCLES = 12

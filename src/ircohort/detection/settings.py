@@ -8,6 +8,8 @@ from typing import Any
 from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow
 
+CENSORED = ("interval", "half_limit", "drop")
+
 
 @dataclass(frozen=True)
 class DetectSettings:
@@ -19,6 +21,10 @@ class DetectSettings:
     named. ``draws`` (rounded up to a power of two) curves are drawn per person, shared out over ``refits`` refits of
     the population (0: the population parameters are taken as known); cohorts of more than ``refit_up_to`` people are
     not refitted. ``expected_from`` is the number of people from which a rise beyond the cohort's mean course is judged.
+    ``censored`` says what a reading of insulin beyond a limit of detection is taken for: the ``interval`` in which it
+    lies, half of the limit (``half_limit``), or nothing (``drop``). ``noise_check`` asks how many would be flagged if
+    each person's visits were dealt out anew; cohorts of more than 20,000 series are not asked. ``recalibrate`` asks, in
+    cohorts of up to ``refit_up_to`` series, by how much probabilities are too far from the middle, and corrects them.
     """
 
     min_rise: float = 0.25
@@ -32,6 +38,9 @@ class DetectSettings:
     refits: int = 16
     refit_up_to: int = 3000
     expected_from: int = 300
+    censored: str = "interval"
+    noise_check: bool = True
+    recalibrate: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
@@ -47,6 +56,9 @@ class DetectSettings:
             (0 <= self.refits <= min(64, self.draws), "refits", "0 to 64"),
             (self.refit_up_to >= 0, "refit_up_to", "0 or more"),
             (self.expected_from >= 1, "expected_from", "1 or more"),
+            (self.censored in CENSORED, "censored", f"one of {', '.join(CENSORED)}"),
+            (isinstance(self.noise_check, bool), "noise_check", "True or False"),
+            (isinstance(self.recalibrate, bool), "recalibrate", "True or False"),
         )
         for good, name, expected in checks:
             if not good:
@@ -66,8 +78,10 @@ class Detection:
     (``insulin`` uIU/mL, ``tg_hdl`` mg/mg, ``glucose`` mg/dL) and grid time with ``fitted``, ``fitted_low`` and
     ``fitted_high`` (95 %). ``population`` has one row per marker: people and visits in the fit, components of the
     mixture, mean and SD of the yearly change in % with its 95 % profile interval, residual CV in %, whether the SD can
-    be told from zero, and a note. ``expected_false`` is the sum of (1 - probability) over the flagged, None where
-    nobody is. ``notes`` are sentences for the reader.
+    be told from zero, and a note. ``expected_false`` is the sum of (1 - probability) over the flagged, with a 95 %
+    interval, None where nobody is. ``flagged_by_noise`` is how many would be flagged if each person's visits were dealt
+    out anew at random; no estimate of false flags; None where it was not counted. ``notes`` are sentences for the
+    reader.
     """
 
     participants: Any
@@ -76,6 +90,9 @@ class Detection:
     population: Any
     n_flagged: int
     expected_false: float | None
+    expected_false_low: float | None
+    expected_false_high: float | None
+    flagged_by_noise: int | None
     settings: DetectSettings
     notes: tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""What the likelihood needs of the data: sums per person, whatever the number of visits."""
+"""What the likelihood needs of the data: sums per series, whatever the number of visits."""
 
 from __future__ import annotations
 
@@ -7,67 +7,88 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.detection.curves import Axes
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums per person on standardised axes; ``n`` people.
+    """Sums per series on standardised axes; ``n`` series, on the last axis.
 
-    For the patterns both, marker only, glucose only (axis 0): ``design`` (3, 2, 2, n) sums of (1, t)'(1, t);
-    ``cross`` (3, 2, 2, n) sums of y (1, t), outcome first; ``squares`` (3, 2, 2, n) sums of y y'. ``centre`` and
-    ``unit`` (years) standardise time, ``mean`` and ``sd`` (2,) the outcomes.
+    For each pattern of measured outcomes, ``seen`` (p, q): ``design`` (p, k, k, n) sums of b b' of the polynomials b
+    at the visits; ``cross`` (p, q, k, n) sums of y b'; ``squares`` (p, q, q, n) sums of y y', 0 where not measured.
     """
 
+    axes: Axes
+    seen: NDArray[np.bool_]
     design: Floats
     cross: Floats
     squares: Floats
-    centre: float
-    unit: float
-    mean: Floats
-    sd: Floats
 
     @property
     def n(self) -> int:
-        """Number of people."""
+        """Number of series."""
         return int(self.design.shape[-1])
 
-    def take(self, people: slice | NDArray[np.intp]) -> Sums:
-        """Keep some of the people."""
-        design, cross, squares = (
-            np.ascontiguousarray(part[..., people]) for part in (self.design, self.cross, self.squares)
-        )
+    def take(self, series: slice | NDArray[np.intp]) -> Sums:
+        """Keep some of the series."""
+        parts = (np.ascontiguousarray(part[..., series]) for part in (self.design, self.cross, self.squares))
+        design, cross, squares = parts
         return replace(self, design=design, cross=cross, squares=squares)
 
+    def in_order(self) -> NDArray[np.intp]:
+        """Give the series in an order of their readings, so that names and rows play no part."""
+        return np.lexsort(self.cross[:, :, 0].sum(axis=0))
 
-def make_sums(person: NDArray[np.intp], n: int, years: Floats, outcomes: Floats) -> Sums:
-    """Sum the visits per person.
+    def without(self, outcome: str) -> Sums:
+        """Take an outcome for not measured, so that what it adds can be told."""
+        j = self.axes.outcomes.index(outcome)
+        seen, cross, squares = self.seen.copy(), self.cross.copy(), self.squares.copy()
+        seen[:, j], cross[:, j], squares[:, j], squares[:, :, j] = False, 0.0, 0.0, 0.0
+        kept = seen.any(axis=1)
+        return replace(self, seen=seen[kept], design=self.design[kept], cross=cross[kept], squares=squares[kept])
 
-    Parameters
-    ----------
-    person
-        (m,) index of the person, 0 to n - 1, non-decreasing.
-    n
-        Number of people.
-    years
-        (m,) time of the visit.
-    outcomes
-        (m, 2) log marker and log glucose; NaN where not measured. Rows without either are ignored.
+
+@dataclass(frozen=True)
+class Readings:
+    """Readings of a cohort: ``m`` rows, each a visit or a part of one.
+
+    ``series`` (m,) index of the series, non-decreasing; ``years`` (m,) since its beginning; ``values`` (m, q) natural
+    logs, NaN where not measured; ``weight`` (m,) how much a row counts, 1 for a reading as it stands.
     """
-    centre, unit = float(np.mean(years)), max(float(np.std(years)), 0.25)
-    mean = np.nanmean(outcomes, axis=0)
-    sd = np.maximum(np.nanstd(outcomes, axis=0), 1e-3)
-    t = (years - centre) / unit
-    y = (outcomes - mean) / sd
-    seen = np.isfinite(y)
-    filled = np.where(seen, y, 0.0)
-    patterns = (seen.all(axis=1), seen[:, 0] & ~seen[:, 1], seen[:, 1] & ~seen[:, 0])
-    z = np.stack([np.ones_like(t), t])
 
-    def total(values: Floats, pattern: NDArray[np.bool_]) -> Floats:
-        return np.asarray(np.bincount(person[pattern], weights=values[pattern], minlength=n), dtype=float)
+    series: NDArray[np.intp]
+    years: Floats
+    values: Floats
+    weight: Floats
 
-    def table(left: Floats, right: Floats) -> Floats:
-        return np.array([[[total(a * b, p) for b in right] for a in left] for p in patterns])
 
-    return Sums(table(z, z), table(filled.T, z), table(filled.T, filled.T), centre, unit, mean, sd)
+def make_sums(readings: Readings, n: int, axes: Axes) -> Sums:
+    """Sum the readings of each of ``n`` series. Rows without any reading are ignored."""
+    values = (readings.values - axes.mean) / axes.sd
+    measured = np.isfinite(values)
+    values = np.where(measured, values, 0.0)
+    basis = axes.basis(readings.years)
+    code = measured @ (1 << np.arange(measured.shape[1]))
+    patterns = [int(pattern) for pattern in np.unique(code) if pattern]
+    k, q = basis.shape[1], values.shape[1]
+    design, cross, squares = (np.zeros((len(patterns), *shape, n)) for shape in ((k, k), (q, k), (q, q)))
+    for p, pattern in enumerate(patterns):
+        rows = code == pattern
+        who, weight = readings.series[rows], readings.weight[rows]
+        b, y = basis[rows].T, values[rows].T
+
+        def total(left: Floats, right: Floats, who: NDArray[np.intp] = who, weight: Floats = weight) -> Floats:
+            return np.bincount(who, weights=left * right * weight, minlength=n).astype(float)
+
+        for i in range(k):
+            for j in range(i + 1):
+                design[p, i, j] = design[p, j, i] = total(b[i], b[j])
+        for a in range(q):
+            for j in range(k):
+                cross[p, a, j] = total(y[a], b[j])
+            for c in range(a + 1):
+                squares[p, a, c] = squares[p, c, a] = total(y[a], y[c])
+    seen = np.array([[bool(pattern >> j & 1) for j in range(q)] for pattern in patterns]).reshape(-1, q)
+    return Sums(axes, seen, design, cross, squares)

@@ -1,0 +1,149 @@
+"""From a population to a better one: expectation and maximisation, with steps stretched where they creep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ircohort.detection.population import Expected, Population, expect, marker_bend, residual_covariance
+from ircohort.detection.sums import Sums
+
+Floats = NDArray[np.float64]
+
+_PRIOR_PEOPLE = 5.0  # weight, in people, of the pull of a component's covariance towards the common one
+_PRIOR_WEIGHT = 2.0  # people added to each component, so that none dies out
+_TAIL_PRIOR = 1.0  # people with z = 1 and no tail
+_FURTHEST = 30.0  # longest stretch of a step
+_SLACK = 1.0  # log likelihood that a stretched step may lose before the plain one is taken instead
+_SETTLED = 1e-6  # gain in log likelihood per series and cycle below which a climb has arrived
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The covariance (d, d) towards which components are pulled, and how many people the pull is worth."""
+
+    towards: Floats
+    people: float = _PRIOR_PEOPLE
+
+
+def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None) -> Population:
+    """Take one step of expectation and maximisation; ``log_likelihood`` is that of the population given."""
+    found = expect(population, sums, weight)
+    d = sums.axes.size
+    bend = marker_bend(sums)
+    centre, tail, covariance = (
+        np.empty_like(part) for part in (population.centre, population.tail, population.covariance)
+    )
+    for k in range(population.components):
+        straight = bend if population.straight[k] else None
+        centre[k], tail[k], covariance[k] = _component(found, k, d, pull, straight)
+    weights = found.count + _PRIOR_WEIGHT * (population.components > 1)
+    residual = residual_covariance(found, sums.seen, population.residual)
+    new = replace(
+        population,
+        weights=weights / weights.sum(),
+        centre=centre,
+        tail=tail,
+        covariance=covariance,
+        residual=residual,
+        log_likelihood=found.log_likelihood,
+    )
+    return new if bend is None else new.straightened(bend)
+
+
+def _component(
+    found: Expected, k: int, d: int, pull: Pull | None, straight: int | None
+) -> tuple[Floats, Floats, Floats]:
+    """Regress a component's courses on z, and take what is left as its covariance; ``straight`` has no tail.
+
+    The tail is pulled to nothing by as much as the component's own covariance and so many people say.
+    """
+    moments = np.array([[found.count[k], found.z[k]], [found.z[k], found.zz[k] + _TAIL_PRIOR]])
+    products = np.column_stack([found.u[k], found.uz[k]])
+    lines = np.linalg.solve(moments + 1e-9 * np.eye(2), products.T).T
+    if straight is not None:
+        lines[straight] = found.u[k][straight] / max(found.count[k], 1e-9), 0.0
+    rest = found.uu[k] - lines @ products.T - products @ lines.T + lines @ moments @ lines.T
+    people = found.count[k] + _TAIL_PRIOR
+    if pull is not None:
+        rest, people = rest + pull.people * pull.towards, people + pull.people
+    covariance = 0.5 * (rest + rest.T) / people
+    return lines[:, 0], lines[:, 1], covariance + 1e-8 * np.eye(d)
+
+
+def _pack(population: Population) -> Floats:
+    """Write a population as one vector without bounds."""
+    roots = [_log_diagonal(np.linalg.cholesky(part)) for part in (*population.covariance, population.residual)]
+    lower = [root[np.tril_indices(len(root))] for root in roots]
+    return np.concatenate([np.log(population.weights), population.centre.ravel(), population.tail.ravel(), *lower])
+
+
+def _log_diagonal(root: Floats) -> Floats:
+    np.fill_diagonal(root, np.log(np.diag(root)))
+    return root
+
+
+def _unpack(vector: Floats, like: Population) -> Population:
+    k, d = like.centre.shape
+    logs, centre, tail, rest = np.split(vector, np.cumsum([k, k * d, k * d]))
+    weights = np.exp(logs - logs.max())
+    size = d * (d + 1) // 2
+    covariance = np.stack([_from_root(rest[i * size : (i + 1) * size], d) for i in range(k)])
+    residual = _from_root(rest[k * size :], len(like.residual))
+    return replace(
+        like,
+        weights=weights / weights.sum(),
+        centre=centre.reshape(k, d),
+        tail=tail.reshape(k, d),
+        covariance=covariance,
+        residual=residual,
+    )
+
+
+def _from_root(lower: Floats, size: int) -> Floats:
+    root = np.zeros((size, size))
+    root[np.tril_indices(size)] = lower
+    np.fill_diagonal(root, np.exp(np.clip(np.diag(root), -15.0, 15.0)))
+    return root @ root.T
+
+
+def climb(
+    population: Population, sums: Sums, cycles: int, *, weight: Floats | None = None, pull: Pull | None = None
+) -> Population:
+    """Climb until the log likelihood has settled, or for so many cycles.
+
+    Two plain steps show where a third would lead (SQUAREM); where that one fails, the plain ones are kept.
+
+    Source
+    ------
+    Varadhan and Roland 2008, Scand J Stat 35:335, doi:10.1111/j.1467-9469.2007.00585.x.
+    """
+    counts = np.ones(sums.n) if weight is None else weight
+    before, settled = -np.inf, False
+    for _ in range(cycles):
+        once = better(population, sums, counts, pull)
+        now = once.log_likelihood
+        settled = abs(now - before) < _SETTLED * sums.n
+        twice = better(once, sums, counts, pull)
+        population = _stretched(population, once, twice, sums, counts, pull)
+        if settled:
+            break
+        before = now
+    final = expect(population, sums, counts).log_likelihood
+    return replace(population, log_likelihood=final, converged=bool(settled))
+
+
+def _stretched(
+    start: Population, once: Population, twice: Population, sums: Sums, counts: Floats, pull: Pull | None
+) -> Population:
+    begun, first, second = (_pack(part) for part in (start, once, twice))
+    step, turn = first - begun, second - 2 * first + begun
+    length = float(np.clip(np.sqrt((step @ step) / np.maximum(turn @ turn, 1e-300)), 1.0, _FURTHEST))
+    try:
+        far = better(_unpack(begun + 2 * length * step + length**2 * turn, start), sums, counts, pull)
+    except np.linalg.LinAlgError:
+        return twice
+    good = np.isfinite(far.log_likelihood) and far.log_likelihood >= twice.log_likelihood - _SLACK
+    return far if good else twice

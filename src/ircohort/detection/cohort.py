@@ -1,0 +1,229 @@
+"""The model of a cohort: its axes, the populations it is averaged over, and the sums of its series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from ircohort.detection.censoring import Limits, with_sites
+from ircohort.detection.curves import Axes
+from ircohort.detection.growth import grow, pull_of, refit, single
+from ircohort.detection.noise_only import permuted
+from ircohort.detection.population import Population
+from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
+from ircohort.detection.selection import Series
+from ircohort.detection.settings import DetectSettings
+from ircohort.detection.spread import SlopeSpread, slope_spread
+from ircohort.detection.sums import Readings, Sums, make_sums
+
+MARKERS = ("insulin", "tg_hdl")
+OUTCOMES = ("insulin", "glucose", "tg_hdl")
+
+MIN_PEOPLE = 250
+"""With fewer series nobody is judged: with 150, stated probabilities were too high by 0.1 (in simulation)."""
+
+FIT_UP_TO = 4000
+"""Of more series this many, evenly spread over the readings, set the population; everyone is judged. For speed."""
+
+SERIES_FOR_A_BEND = 800
+"""With fewer series the marker's course is a straight line: in cohorts of 300 and 500, to estimate how markers bend
+cost more calibration than to leave it out."""
+
+CORRECTION_COHORTS = 6
+"""Cohorts that are drawn to learn how far probabilities can be taken at their word."""
+
+READINGS_FOR_A_BEND = 5
+"""Where half of the series have fewer readings of the marker, courses are straight lines."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The model of a cohort.
+
+    ``keys``: one row per series, ``participant_id`` and ``segment``, in the order of ``sums``. ``populations`` that the
+    posterior is averaged over, the best first. ``spread`` of the slopes of each marker; ``n_people`` and ``n_readings``
+    by outcome. ``refitted`` whether doubt about the population is among ``populations``. ``readings`` as they entered,
+    ``limits`` those beyond a limit; ``correction`` of stated probabilities.
+    """
+
+    keys: pl.DataFrame
+    sums: Sums
+    populations: tuple[Population, ...]
+    spread: dict[str, SlopeSpread]
+    n_people: dict[str, int]
+    n_readings: dict[str, int]
+    refitted: bool
+    readings: Readings
+    limits: Limits
+    correction: Correction
+
+    @property
+    def axes(self) -> Axes:
+        """The axes of the model."""
+        return self.sums.axes
+
+    @property
+    def straight(self) -> bool:
+        """Whether the course of the marker is a straight line, for want of series or of readings."""
+        return self.axes.columns[0] == 2
+
+
+def outcomes_of(readings: pl.DataFrame) -> tuple[str, ...]:
+    """Name the outcomes that enough series hold twice or more, the marker first; none where no model can be fitted."""
+    counts = readings.group_by("participant_id", "segment").agg(
+        pl.any_horizontal(pl.col("insulin", "insulin_low").is_not_null()).sum().alias("insulin"),
+        pl.col("tg_hdl", "glucose").is_not_null().sum(),
+    )
+    enough = [name for name in OUTCOMES if counts.filter(pl.col(name) > 1).height >= MIN_PEOPLE]
+    if "glucose" not in enough or len(enough) == 1:
+        return ()
+    return tuple(enough) if "insulin" in enough else ("tg_hdl", "glucose")
+
+
+def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | None:
+    """Fit the populations of a cohort; None where too few series hold a marker and glucose."""
+    outcomes = outcomes_of(series.readings)
+    if not outcomes:
+        return None
+    table = _with_outcomes(series.readings, outcomes)
+    keys = table.select("participant_id", "segment").unique(maintain_order=True)
+    readings = readings_of(table, outcomes)
+    limits = limits_of(table)
+    fitted = fit_readings(readings, outcomes, keys.height, settings, seed, limits)
+    known = {name: pl.col(name).is_not_null() for name in outcomes}
+    if "insulin" in known:
+        known["insulin"] |= pl.col("insulin_low").is_not_null()
+    return Cohort(
+        keys=keys,
+        sums=fitted.sums,
+        populations=fitted.populations,
+        spread=fitted.spread,
+        n_people={name: table.filter(rows)["participant_id"].n_unique() for name, rows in known.items()},
+        n_readings={name: table.filter(rows).height for name, rows in known.items()},
+        refitted=fitted.refitted,
+        readings=readings,
+        limits=limits,
+        correction=fitted.correction,
+    )
+
+
+def _with_outcomes(readings: pl.DataFrame, outcomes: tuple[str, ...]) -> pl.DataFrame:
+    """Keep series in which a marker was measured, and number them."""
+    markers = [name for name in outcomes if name != "glucose"]
+    if "insulin" in markers:
+        markers.append("insulin_low")
+    there = pl.any_horizontal(pl.col(*markers).is_not_null()).any().over("participant_id", "segment")
+    kept = readings.filter(there)
+    return kept.with_columns(pl.struct("participant_id", "segment").rle_id().alias("series"))
+
+
+def readings_of(table: pl.DataFrame, outcomes: tuple[str, ...]) -> Readings:
+    """Give the numbered readings as arrays; time runs from the beginning of the series."""
+    since = (pl.col("years") - pl.col("years").min().over("series")).alias("since")
+    values = table.select(*outcomes).to_numpy().astype(float)
+    years = table.select(since).to_series().to_numpy()
+    return Readings(table["series"].to_numpy().astype(np.intp), years, values, np.ones(table.height))
+
+
+def limits_of(table: pl.DataFrame) -> Limits:
+    """Give the bounds of readings beyond a limit of detection."""
+    rows = np.flatnonzero(table["insulin_low"].is_not_null().to_numpy())
+    low, high = (table[name].to_numpy()[rows].astype(float) for name in ("insulin_low", "insulin_high"))
+    return Limits(rows, low, high)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a cohort's readings give: see :class:`Cohort`."""
+
+    sums: Sums
+    populations: tuple[Population, ...]
+    spread: dict[str, SlopeSpread]
+    refitted: bool
+    correction: Correction = NO_CORRECTION
+
+
+def permuted_cohort(cohort: Cohort, settings: DetectSettings, seed: int) -> Cohort:
+    """Fit the same cohort with the visits of each series dealt out anew over its dates."""
+    dealt, limits = permuted(cohort.readings, cohort.limits, seed)
+    fitted = fit_readings(dealt, cohort.axes.outcomes, cohort.keys.height, settings, seed, limits)
+    return replace(
+        cohort,
+        sums=fitted.sums,
+        populations=fitted.populations,
+        spread=fitted.spread,
+        refitted=False,
+        readings=dealt,
+        limits=limits,
+        correction=NO_CORRECTION,
+    )
+
+
+def fit_readings(
+    readings: Readings, outcomes: tuple[str, ...], n: int, settings: DetectSettings, seed: int, limits: Limits
+) -> Fitted:
+    """Fit the populations to the readings of ``n`` series.
+
+    Where the spread of the slopes of the marker cannot be told from zero, nobody will be judged, and one component is
+    fitted without looking for more.
+    """
+    spread = {name: _spread_of(readings, outcomes.index(name), n) for name in MARKERS if name in outcomes}
+    axes = _axes(readings, outcomes, n)
+    sums = make_sums(readings, n, axes)
+    if limits.rows.size:
+        common = single(_evenly(sums))
+        readings = with_sites(readings, limits, sums, common)
+        sums = make_sums(readings, n, axes)
+    part = _evenly(sums)
+    if not any(found.identifiable for found in spread.values()):
+        return Fitted(sums, (single(part),), spread, False)
+    supported = grow(part, seed)
+    if n > settings.refit_up_to or not settings.refits:
+        return Fitted(sums, supported[:1], spread, False)
+    rng, pull = np.random.default_rng(seed), pull_of(single(part))
+    weights = rng.standard_exponential((settings.refits, part.n))
+    weights *= part.n / weights.sum(axis=1, keepdims=True)
+    refits = tuple(refit(_turn(supported, r, len(weights)), part, weight, pull) for r, weight in enumerate(weights))
+    rule = settings.definition
+    cohorts = CORRECTION_COHORTS if settings.recalibrate else 0
+    correction = learn_correction(readings, sums, supported[0], rule, pull, cohorts, seed)
+    return Fitted(sums, refits, spread, True, correction)
+
+
+def _turn(supported: tuple[Population, ...], r: int, refits: int) -> Population:
+    """Choose the population of the r-th refit: each has as many as its Akaike weight gives it."""
+    weights = np.exp(-0.5 * np.array([population.criterion - supported[0].criterion for population in supported]))
+    return supported[int(np.searchsorted(np.cumsum(weights) / weights.sum(), (r + 0.5) / refits))]
+
+
+def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:
+    counts = np.bincount(readings.series[np.isfinite(readings.values[:, 0])], minlength=n)
+    bends = np.median(counts[counts > 0]) >= READINGS_FOR_A_BEND
+    bending = {"glucose": bends, outcomes[0]: bends and n >= SERIES_FOR_A_BEND}
+    columns = tuple(3 if bending.get(name) else 2 for name in outcomes)
+    # Rounded, so that the order in which readings were added leaves no trace: any scale does.
+    mean, sd = np.nanmean(readings.values, axis=0).round(10), np.nanstd(readings.values, axis=0).round(10)
+    return Axes(outcomes, columns, mean, np.maximum(sd, 1e-3), max(float(readings.years.max()), 0.25))
+
+
+def _evenly(sums: Sums) -> Sums:
+    """Put the series in an order of their readings, so that names and rows play no part, and thin them out evenly."""
+    order = sums.in_order()
+    if len(order) > FIT_UP_TO:
+        order = order[np.linspace(0, len(order) - 1, FIT_UP_TO).round().astype(np.intp)]
+    return sums.take(order)
+
+
+def _spread_of(readings: Readings, outcome: int, n: int) -> SlopeSpread:
+    """Measure how slopes of a marker spread, over at most so many series as set the population."""
+    has = np.isfinite(readings.values[:, outcome])
+    if n > FIT_UP_TO:
+        total = np.bincount(readings.series[has], weights=readings.values[has, outcome], minlength=n)
+        order = np.lexsort((np.bincount(readings.series[has], minlength=n), total))
+        chosen = np.zeros(n, dtype=bool)
+        chosen[order[np.linspace(0, n - 1, FIT_UP_TO).round().astype(np.intp)]] = True
+        has &= chosen[readings.series]
+    _, series = np.unique(readings.series[has], return_inverse=True)
+    return slope_spread(series.astype(np.intp), readings.years[has], readings.values[has, outcome])

@@ -1,0 +1,144 @@
+"""What is said of a cohort: why nobody is judged, what was checked, and how far probabilities can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ircohort.detection.cohort import MARKERS, MIN_PEOPLE, READINGS_FOR_A_BEND, SERIES_FOR_A_BEND, Cohort
+from ircohort.detection.expected import ExpectedChange
+from ircohort.detection.settings import DetectSettings
+from ircohort.detection.steps import Step
+
+_NAMES = {"insulin": "insulin", "tg_hdl": "TG:HDL"}
+_SAME_SLOPES = "the spread of slopes between people cannot be told from zero in this cohort"
+_TOO_FEW = f"fewer than {MIN_PEOPLE} series have readings from which to learn how slopes differ"
+
+CALIBRATED_FROM = 300
+"""Smallest cohort at which stated probabilities were near the observed shares (benchmarks/detection_calibration.md)."""
+
+
+def cohort_obstacle(cohort: Cohort | None, marker: str) -> str | None:
+    """Say why nobody can be judged by a marker, or None."""
+    spread = cohort.spread.get(marker) if cohort else None
+    if spread is None:
+        return _TOO_FEW
+    return None if spread.identifiable else _SAME_SLOPES
+
+
+def population_table(cohort: Cohort | None) -> pl.DataFrame:
+    """Give one row per marker: what the cohort's model says of it."""
+    columns = {
+        "marker": pl.String,
+        "n_participants": pl.Int64,
+        "n_visits": pl.Int64,
+        "components": pl.Int64,
+        "slope_mean_pct_per_year": pl.Float64,
+        "slope_sd_pct_per_year": pl.Float64,
+        "slope_sd_low": pl.Float64,
+        "slope_sd_high": pl.Float64,
+        "residual_cv_pct": pl.Float64,
+        "identifiable": pl.Boolean,
+        "note": pl.String,
+    }
+    return pl.DataFrame([_population_row(marker, cohort) for marker in MARKERS], schema=columns, orient="row")
+
+
+def _population_row(marker: str, cohort: Cohort | None) -> tuple[object, ...]:
+    spread = cohort.spread.get(marker) if cohort else None
+    if cohort is None or spread is None:
+        return (marker, 0, 0, None, None, None, None, None, None, False, _TOO_FEW)
+    slopes = [100 * float(np.expm1(value)) for value in (spread.mean, spread.sd, spread.low, spread.high)]
+    scatter = 100 * float(np.sqrt(np.expm1(spread.residual_sd**2)))
+    note = cohort_obstacle(cohort, marker) or ""
+    if not note and spread.serially_correlated:
+        note = "neighbouring readings go together more than the model expects"
+    counts = (cohort.n_people[marker], cohort.n_readings[marker], cohort.populations[0].components)
+    return (marker, *counts, *slopes, scatter, spread.identifiable, note)
+
+
+def cohort_notes(
+    cohort: Cohort | None,
+    rows: pl.DataFrame,
+    settings: DetectSettings,
+    steps: dict[str, Step | None],
+    expected: dict[str, ExpectedChange | None],
+    noise: int | None,
+) -> list[str]:
+    """Give the sentences about a cohort; ``rows`` are the participants with their verdict."""
+    notes = []
+    for marker in MARKERS:
+        obstacle = cohort_obstacle(cohort, marker)
+        if obstacle and rows.filter((pl.col("marker") == marker) & (pl.col("obstacle") == obstacle)).height:
+            notes.append(f"Nobody is judged by {_NAMES[marker]}: {obstacle}.")
+    judged = rows.filter(pl.col("probability").is_not_null())
+    if cohort is None or not judged.height:
+        return notes
+    notes += _about_model(cohort, judged)
+    for marker in judged["marker"].unique(maintain_order=True):
+        notes += _about_checks(cohort, marker, steps.get(marker))
+        notes += _about_expected(_NAMES[marker], rows.height, expected.get(marker), settings)
+    return notes + _about_flags(judged, noise)
+
+
+def _about_model(cohort: Cohort, judged: pl.DataFrame) -> list[str]:
+    notes = []
+    if cohort.straight:
+        notes.append(
+            "Courses of the marker are straight lines: bends take at least "
+            f"{SERIES_FOR_A_BEND} series, half of them with {READINGS_FOR_A_BEND} readings or more."
+        )
+    if judged.height < CALIBRATED_FROM:
+        notes.append(
+            f"Probabilities may be too high by about 0.05 to 0.1: that they can be taken at their word was shown "
+            f"in simulation for {CALIBRATED_FROM} people or more."
+        )
+    unsettled = sum(not population.converged for population in cohort.populations)
+    if unsettled and not cohort.refitted:
+        notes.append("The climb to the population stopped before it had settled.")
+    return notes
+
+
+def _about_checks(cohort: Cohort, marker: str, step: Step | None) -> list[str]:
+    name, notes = _NAMES[marker], []
+    if cohort.spread[marker].serially_correlated:
+        notes.append(
+            f"Neighbouring readings of {name} go together more than independent scatter allows; a slow swing looks "
+            "like a rise, and no window is given as more than possible."
+        )
+    if step and step.reported:
+        notes.append(
+            f"Readings of {name} of the whole cohort step by {100 * step.size:+.0f} % in {step.date:.1f}, as at "
+            "a change of assay that was not recorded; no window is given as more than possible. Name the assay in a "
+            "column, and series are cut there."
+        )
+    return notes
+
+
+def _about_expected(name: str, n_people: int, expected: ExpectedChange | None, settings: DetectSettings) -> list[str]:
+    if n_people < settings.expected_from:
+        return [
+            f"The rise beyond the expected course is not given: that takes {settings.expected_from} people or more."
+        ]
+    if expected is None:
+        return [f"The rise of {name} beyond the expected course is not given: its model could not be fitted."]
+    if not expected.terms:
+        return [f"The expected course of {name} is the cohort's mean: age and sex are not known of everybody."]
+    return []
+
+
+def _about_flags(judged: pl.DataFrame, noise: int | None) -> list[str]:
+    notes = []
+    never = judged.filter(~pl.col("event").fill_null(False))
+    if never.height:
+        flagged = never.filter(pl.col("verdict") == "hidden_window").height
+        notes.append(
+            f"Of {never.height:,} people judged in whom no event was confirmed, {flagged:,} "
+            f"({100 * flagged / never.height:.1f} %) are flagged too."
+        )
+    if noise is not None:
+        notes.append(
+            f"Noise only: with each person's visits dealt out anew at random, {noise:,} would be flagged. "
+            "That is no estimate of false flags."
+        )
+    return notes

@@ -1,0 +1,459 @@
+"""The population of courses: its likelihood, the climb to it, and the draws made from it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from ircohort.detection import climbing, growth
+from ircohort.detection.curves import BEND, TREND, Axes
+from ircohort.detection.population import (
+    NODE_WEIGHTS,
+    NODES,
+    STRAIGHT_VARIANCE,
+    Population,
+    evidence,
+    expect,
+    inverse_root,
+    memberships,
+    posteriors,
+    residual_covariance,
+)
+from ircohort.detection.posterior import draw_courses, draw_prior, make_noise
+from ircohort.detection.sums import Readings, Sums, make_sums
+
+AXES = Axes(("insulin", "glucose", "tg_hdl"), (3, 3, 2), np.array([2.0, 4.5, 0.7]), np.array([0.5, 0.06, 0.45]), 12.0)
+RESIDUAL = np.array([[0.30, 0.05, 0.02], [0.05, 0.60, 0.0], [0.02, 0.0, 0.25]])
+
+
+def covariance_of(rng: np.random.Generator, size: int, scale: float = 1.0) -> np.ndarray:
+    root = rng.normal(0, 0.4, (size, size)) + 0.6 * np.eye(size)
+    return scale * root @ root.T + 0.05 * np.eye(size)
+
+
+def two_components(rng: np.random.Generator, d: int, residual: np.ndarray = RESIDUAL) -> Population:
+    return Population(
+        weights=np.array([0.7, 0.3]),
+        centre=rng.normal(0, 0.5, (2, d)),
+        tail=rng.normal(0, 0.3, (2, d)),
+        covariance=np.stack([covariance_of(rng, d), covariance_of(rng, d, 0.5)]),
+        residual=residual,
+        straight=np.zeros(2, dtype=bool),
+    )
+
+
+def readings_with_gaps(rng: np.random.Generator, counts: list[int]) -> Readings:
+    series = np.repeat(np.arange(len(counts)), counts)
+    m = len(series)
+    values = AXES.mean + AXES.sd * rng.normal(0, 1, (m, 3))
+    values[rng.random((m, 3)) < 0.3] = np.nan
+    values[np.isnan(values).all(axis=1), 1] = 4.5
+    return Readings(series, rng.uniform(0, 12, m), values, np.ones(m))
+
+
+def rows_of(readings: Readings, i: int, axes: Axes = AXES) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """Design (r, d) and standardised values (r,) of what series ``i`` measured, one row per outcome and visit."""
+    design, values, where = [], [], []
+    for row in np.flatnonzero(readings.series == i):
+        z = 2 * readings.years[row] / axes.span_years - 1
+        polynomials = np.array([1.0, z, (3 * z * z - 1) / 2])
+        for j in np.flatnonzero(np.isfinite(readings.values[row])):
+            line = np.zeros(axes.size)
+            begin = sum(axes.columns[:j])
+            line[begin : begin + axes.columns[j]] = polynomials[: axes.columns[j]]
+            design.append(line)
+            values.append((readings.values[row, j] - axes.mean[j]) / axes.sd[j])
+            where.append((int(row), int(j)))
+    return np.array(design), np.array(values), where
+
+
+def noise_of(where: list[tuple[int, int]], residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Covariance of the errors: those of one visit go together, and a reading of lesser weight has a larger one."""
+    return np.array([[residual[j, b] / weight[r] if r == s else 0.0 for s, b in where] for r, j in where])
+
+
+def test_the_likelihood_is_that_of_the_readings_written_out() -> None:
+    rng = np.random.default_rng(0)
+    readings = readings_with_gaps(rng, [5, 3, 7, 1, 2])
+    population = two_components(rng, AXES.size)
+    sums = make_sums(readings, 5, AXES)
+    share, found = memberships(posteriors(population, evidence(sums, population.residual)))
+    for i in range(5):
+        design, values, where = rows_of(readings, i)
+        noise = noise_of(where, RESIDUAL, readings.weight)
+        parts = np.zeros((2, len(NODES)))
+        for k in range(2):
+            covariance = design @ population.covariance[k] @ design.T + noise
+            for m, node in enumerate(NODES):
+                mean = design @ (population.centre[k] + node * population.tail[k])
+                density = multivariate_normal(mean, covariance).pdf(values)
+                parts[k, m] = population.weights[k] * NODE_WEIGHTS[m] * density
+        assert found[i] == pytest.approx(np.log(parts.sum()), rel=1e-9)
+        np.testing.assert_allclose(share[:, :, i], parts / parts.sum(), rtol=1e-8)
+
+
+def test_a_reading_of_lesser_weight_counts_as_one_with_a_larger_error() -> None:
+    rng = np.random.default_rng(1)
+    readings = replace(readings_with_gaps(rng, [6, 4]), weight=rng.uniform(0.1, 1.0, 10))
+    population = two_components(rng, AXES.size)
+    parts = posteriors(population, evidence(make_sums(readings, 2, AXES), RESIDUAL))
+    for i in range(2):
+        design, values, where = rows_of(readings, i)
+        gain = np.linalg.solve(noise_of(where, RESIDUAL, readings.weight), design)
+        for k, part in enumerate(parts):
+            precision = np.linalg.inv(population.covariance[k])
+            covariance = np.linalg.inv(precision + design.T @ gain)
+            np.testing.assert_allclose(part.root[:, :, i].T @ part.root[:, :, i], covariance, rtol=1e-8, atol=1e-12)
+            mean = covariance @ (gain.T @ values + precision @ population.centre[k])
+            np.testing.assert_allclose(part.centre[:, i], mean, rtol=1e-8, atol=1e-10)
+
+
+def test_an_outcome_left_aside_is_as_if_it_had_not_been_measured() -> None:
+    rng = np.random.default_rng(2)
+    readings = readings_with_gaps(rng, [5, 3, 7])
+    values = readings.values.copy()
+    values[:, 2] = np.nan
+    population = two_components(rng, AXES.size)
+    aside = evidence(make_sums(readings, 3, AXES).without("tg_hdl"), RESIDUAL)
+    never = evidence(make_sums(replace(readings, values=values), 3, AXES), RESIDUAL)
+    for name in ("information", "score", "constant"):
+        np.testing.assert_allclose(getattr(aside, name), getattr(never, name), rtol=1e-12, atol=1e-12)
+    assert memberships(posteriors(population, aside))[1] == pytest.approx(
+        memberships(posteriors(population, never))[1], rel=1e-12
+    )
+
+
+def test_the_inverse_root_is_that_of_numpy() -> None:
+    rng = np.random.default_rng(3)
+    stack = np.stack([covariance_of(rng, 5) for _ in range(4)], axis=-1)
+    inverse, log_det = inverse_root(stack)
+    for i in range(4):
+        np.testing.assert_allclose(inverse[:, :, i], np.linalg.inv(np.linalg.cholesky(stack[:, :, i])), atol=1e-10)
+        assert log_det[i] == pytest.approx(np.linalg.slogdet(stack[:, :, i])[1])
+
+
+def test_the_tail_is_standardised_and_long_upwards() -> None:
+    moments = [float(NODE_WEIGHTS @ NODES**k) for k in range(4)]
+    assert moments[:3] == pytest.approx([1, 0, 1], abs=1e-12)
+    assert moments[3] > 1.5  # a normal has 0, this lognormal before it is cut off 5.3
+
+
+# The climb
+
+
+def simulated(
+    rng: np.random.Generator, population: Population, n: int, visits: int, axes: Axes = AXES
+) -> tuple[Readings, np.ndarray]:
+    """Draw people from the population, with readings at random times, a fifth of the first outcome missing."""
+    k = rng.choice(population.components, n, p=population.weights)
+    z = NODES[rng.choice(len(NODES), n, p=NODE_WEIGHTS)]
+    roots = np.linalg.cholesky(population.covariance)[k]
+    normal = np.einsum("nab,nb->na", roots, rng.normal(size=(n, axes.size)))
+    courses = population.centre[k] + z[:, None] * population.tail[k] + normal
+    series = np.repeat(np.arange(n), visits)
+    years = rng.uniform(0, axes.span_years, n * visits)
+    basis = axes.basis(years)
+    q = len(axes.outcomes)
+    fitted = np.column_stack(
+        [(basis[:, : axes.columns[j]] * courses[series][:, place]).sum(axis=1) for j, place in enumerate(axes.places)]
+    )
+    errors = rng.normal(size=(n * visits, q)) @ np.linalg.cholesky(population.residual).T
+    values = axes.mean + axes.sd * (fitted + errors)
+    values[rng.random(n * visits) < 0.2, 0] = np.nan
+    return Readings(series, years, values, np.ones(n * visits)), k
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[Population, Sums]:
+    rng = np.random.default_rng(4)
+    population = two_components(rng, AXES.size)
+    readings, _ = simulated(rng, population, 150, 6)
+    return population, make_sums(readings, 150, AXES)
+
+
+def normal_start(sums: Sums) -> Population:
+    d, q = sums.axes.size, len(sums.axes.outcomes)
+    return Population(
+        np.ones(1), np.zeros((1, d)), np.zeros((1, d)), 0.5 * np.eye(d)[None], 0.4 * np.eye(q), np.zeros(1, dtype=bool)
+    )
+
+
+def climbed(at: Population, sums: Sums, weight: np.ndarray, pull: climbing.Pull) -> float:
+    """The likelihood with the prior that the pull, the people added and the one without a tail amount to."""
+    value = expect(at, sums, weight).log_likelihood
+    if at.components > 1:
+        value += climbing._PRIOR_WEIGHT * np.log(at.weights).sum()
+    for tail, covariance in zip(at.tail, at.covariance, strict=True):
+        value -= 0.5 * (pull.people + climbing._TAIL_PRIOR) * np.linalg.slogdet(covariance)[1]
+        value -= 0.5 * np.trace(np.linalg.solve(covariance, pull.people * pull.towards))
+        value -= 0.5 * climbing._TAIL_PRIOR * tail @ np.linalg.solve(covariance, tail)
+    return float(value)
+
+
+def test_no_step_with_one_normal_component_lowers_what_it_climbs(drawn: tuple[Population, Sums]) -> None:
+    sums, weight = drawn[1], np.random.default_rng(5).exponential(1.0, 150)
+    nothing = climbing.Pull(np.eye(AXES.size), people=0.0)
+    population, values = normal_start(sums), []
+    for _ in range(40):
+        values.append(climbed(population, sums, weight, nothing))
+        after = climbing.better(population, sums, weight, None)
+        assert after.log_likelihood == pytest.approx(expect(population, sums, weight).log_likelihood)
+        population = after
+    gains = np.diff(values)
+    assert (gains > -1e-5).all()
+    assert gains[0] > 1 > gains[-1]
+    assert np.abs(population.tail).max() < 1e-12  # what begins without a tail stays so
+
+
+@pytest.mark.parametrize("straight", [False, True])
+def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(drawn: tuple[Population, Sums], straight: bool) -> None:
+    population, sums = drawn
+    pull, ones = climbing.Pull(np.diag(np.linspace(0.2, 0.4, AXES.size))), np.ones(sums.n)
+    at = replace(population, centre=population.centre + 0.3, residual=1.5 * population.residual)
+    at = replace(at, straight=np.array([straight, False])).straightened(BEND)
+    values = []
+    for _ in range(25):
+        values.append(climbed(at, sums, ones, pull))
+        at = climbing.better(at, sums, ones, pull)
+    gains = np.diff(values)
+    assert gains[0] > 5
+    # Where the bend is held at a fixed small variance, the pull on it is no part of what is climbed.
+    assert gains.min() > -1e-4
+
+
+def test_a_climb_finds_a_higher_point_than_as_many_plain_steps(drawn: tuple[Population, Sums]) -> None:
+    sums = drawn[1]
+    plain = normal_start(sums)
+    for _ in range(30):
+        plain = climbing.better(plain, sums, np.ones(sums.n), None)
+    reached = climbing.climb(normal_start(sums), sums, 10)
+    assert reached.log_likelihood > plain.log_likelihood - 0.01
+    assert reached.log_likelihood == pytest.approx(expect(reached, sums, np.ones(sums.n)).log_likelihood)
+
+
+def test_weights_count_series_as_copies_of_them_would(drawn: tuple[Population, Sums]) -> None:
+    population, sums = drawn
+    twice = sums.take(np.append(np.arange(sums.n), [0, 1, 1]))
+    counts = np.ones(sums.n)
+    counts[[0, 1]] = [2, 3]
+    by_weight, by_copy = (
+        climbing.better(population, part, weight, None) for part, weight in ((sums, counts), (twice, np.ones(twice.n)))
+    )
+    np.testing.assert_allclose(climbing._pack(by_weight), climbing._pack(by_copy), rtol=1e-8, atol=1e-10)
+
+
+def test_a_population_survives_being_packed(drawn: tuple[Population, Sums]) -> None:
+    population = drawn[0]
+    back = climbing._unpack(climbing._pack(population), population)
+    for name in ("weights", "centre", "tail", "covariance", "residual"):
+        np.testing.assert_allclose(getattr(back, name), getattr(population, name), rtol=1e-12, atol=1e-14)
+
+
+def test_the_residual_covariance_is_found_although_outcomes_are_missing() -> None:
+    rng = np.random.default_rng(6)
+    truth = two_components(rng, AXES.size)
+    readings, _ = simulated(rng, truth, 1500, 6)
+    values = readings.values.copy()
+    values[rng.random(len(values)) < 0.4, 1] = np.nan
+    sums = make_sums(replace(readings, values=values), 1500, AXES)
+    at = replace(truth, residual=np.diag([0.5, 0.5, 0.5]))
+    for _ in range(40):
+        found = expect(at, sums, np.ones(sums.n))
+        at = replace(at, residual=residual_covariance(found, sums.seen, at.residual))
+    np.testing.assert_allclose(at.residual, RESIDUAL, atol=0.03)
+
+
+def test_a_climb_comes_back_to_the_population_the_data_were_drawn_from() -> None:
+    rng = np.random.default_rng(7)
+    axes = Axes(("insulin", "glucose"), (3, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    truth = Population(
+        weights=np.array([0.6, 0.4]),
+        centre=np.array([[-0.8, 0.0, 0.0, -0.5, 0.0], [0.9, 0.6, -0.2, 0.6, 0.2]]),
+        tail=np.array([[0.0, 0.5, 0.1, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0, 0.2]]),
+        covariance=np.stack([np.diag([0.15, 0.05, 0.03, 0.2, 0.05])] * 2),
+        residual=np.array([[0.2, 0.05], [0.05, 0.3]]),
+        straight=np.zeros(2, dtype=bool),
+    )
+    readings, _ = simulated(rng, truth, 2500, 9, axes)
+    sums = make_sums(readings, 2500, axes)
+    found = climbing.climb(replace(truth, centre=truth.centre + 0.2, tail=0.5 * truth.tail), sums, 25)
+    assert found.weights == pytest.approx(truth.weights, abs=0.05)
+    np.testing.assert_allclose(found.centre, truth.centre, atol=0.08)
+    np.testing.assert_allclose(found.tail[0], truth.tail[0], atol=0.1)
+    np.testing.assert_allclose(found.residual, truth.residual, atol=0.02)
+    np.testing.assert_allclose(found.covariance[0], truth.covariance[0], atol=0.06)
+    # The population itself cannot be much likelier than what was found.
+    assert found.log_likelihood > expect(truth, sums, np.ones(sums.n)).log_likelihood
+
+
+def test_nobody_in_a_straight_component_bends_otherwise_than_its_mean(drawn: tuple[Population, Sums]) -> None:
+    population, sums = drawn
+    start = replace(population, straight=np.array([True, False]))
+    after = climbing.climb(start, sums, 3, pull=climbing.Pull(0.3 * np.eye(AXES.size)))
+    own = after.covariance[0].copy()
+    assert own[BEND, BEND] == pytest.approx(STRAIGHT_VARIANCE, rel=1e-6)
+    own[BEND, BEND] = 0.0
+    np.testing.assert_allclose(own[BEND], 0.0, atol=1e-12)
+    assert after.tail[0, BEND] == pytest.approx(0.0, abs=1e-12)
+    assert after.covariance[1, BEND, BEND] > 10 * STRAIGHT_VARIANCE
+    assert population.n_parameters - after.n_parameters == AXES.size + 1
+
+
+def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
+    rng = np.random.default_rng(8)
+    axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    one = Population(
+        np.ones(1),
+        np.zeros((1, 4)),
+        np.zeros((1, 4)),
+        np.diag([0.5, 0.1, 0.5, 0.1])[None],
+        0.3 * np.eye(2),
+        np.zeros(1, dtype=bool),
+    )
+    three = replace(
+        one,
+        weights=np.array([0.5, 0.3, 0.2]),
+        centre=np.array([[-1.5, -0.3, 0, 0], [0, 1.2, 0, 0.8], [1.5, -1.2, 1, -0.8]]),
+        tail=np.zeros((3, 4)),
+        covariance=np.repeat(0.2 * one.covariance, 3, axis=0),
+        straight=np.zeros(3, dtype=bool),
+    )
+    readings, cluster = simulated(rng, one, 300, 8, axes)
+    plain = growth.grow(make_sums(readings, 300, axes), seed=0)
+    assert plain[0].components == growth.FEWEST_COMPONENTS
+    readings, cluster = simulated(rng, three, 300, 8, axes)
+    sums = make_sums(readings, 300, axes)
+    found = growth.grow(sums, seed=0)
+    assert found[0].components >= 3
+    assert [fit.criterion for fit in found] == sorted(fit.criterion for fit in found)
+    assert found[-1].criterion <= found[0].criterion + growth.AS_GOOD
+    # Who came from one cluster is told from who came from another.
+    share, _ = memberships(posteriors(found[0], evidence(sums, found[0].residual)))
+    likeliest = share.sum(axis=1).argmax(axis=0)
+    crossed = np.array([[np.sum((likeliest == a) & (cluster == b)) for b in range(3)] for a in range(4)])
+    assert crossed.max(axis=1).sum() > 270
+
+
+def test_few_series_are_given_one_component(drawn: tuple[Population, Sums]) -> None:
+    few = drawn[1].take(slice(0, 2 * growth.SERIES_PER_COMPONENT - 1))
+    assert {fit.components for fit in growth.grow(few, seed=0)} == {1}
+
+
+# Draws
+
+
+def test_draws_have_the_moments_of_the_exact_conditional_normal() -> None:
+    rng = np.random.default_rng(9)
+    readings = readings_with_gaps(rng, [5, 3, 8])
+    d = AXES.size
+    population = Population(
+        np.ones(1),
+        rng.normal(0, 0.5, (1, d)),
+        np.zeros((1, d)),
+        covariance_of(rng, d)[None],
+        RESIDUAL,
+        np.zeros(1, dtype=bool),
+    )
+    courses = draw_courses((population,), make_sums(readings, 3, AXES), make_noise(d, 4096, 0))
+    for i in range(3):
+        design, values, where = rows_of(readings, i)
+        covariance = design @ population.covariance[0] @ design.T + noise_of(where, RESIDUAL, readings.weight)
+        gain = population.covariance[0] @ design.T @ np.linalg.inv(covariance)
+        mean = population.centre[0] + gain @ (values - design @ population.centre[0])
+        left = population.covariance[0] - gain @ design @ population.covariance[0]
+        sd = np.sqrt(np.diag(left))
+        np.testing.assert_allclose((courses[:, i].mean(axis=1) - mean) / sd, 0.0, atol=0.02)
+        np.testing.assert_allclose(np.cov(courses[:, i]) / np.outer(sd, sd), left / np.outer(sd, sd), atol=0.03)
+
+
+def test_draws_of_a_mixture_have_its_mean_and_those_before_any_reading_its_covariance() -> None:
+    rng = np.random.default_rng(10)
+    population = two_components(rng, AXES.size)
+    noise = make_noise(AXES.size, 8192, 1)
+    before = draw_prior((population,), noise)[:, 0]
+    # z has variance 1, so that a tail adds t t' to the covariance within a component.
+    within = sum(
+        w * (c + np.outer(t, t))
+        for w, c, t in zip(population.weights, population.covariance, population.tail, strict=True)
+    )
+    away = population.centre - population.mean
+    covariance = within + (population.weights[:, None] * away).T @ away
+    np.testing.assert_allclose(before.mean(axis=1), population.mean, atol=0.03)
+    np.testing.assert_allclose(np.cov(before), covariance, atol=0.06)
+    readings = readings_with_gaps(rng, [6])
+    sums = make_sums(readings, 1, AXES)
+    parts = posteriors(population, evidence(sums, RESIDUAL))
+    share = memberships(parts)[0][:, :, 0]
+    mean = sum(
+        share[k].sum() * part.centre[:, 0] + (share[k] @ NODES) * part.lean[:, 0] for k, part in enumerate(parts)
+    )
+    after = draw_courses((population,), sums, noise)[:, 0]
+    np.testing.assert_allclose(after.mean(axis=1), mean, atol=0.03)
+
+
+def test_each_population_gives_its_share_of_the_draws() -> None:
+    rng = np.random.default_rng(11)
+    one = two_components(rng, AXES.size)
+    other = replace(one, centre=one.centre + 50.0)
+    noise = make_noise(AXES.size, 256, 0)
+    before = draw_prior((one, other), noise)[0, 0]
+    assert (before[:128] < 25).all()
+    assert (before[128:] > 25).all()
+    assert [len(block) for block in noise.blocks(2)] == [128, 128]
+
+
+def test_a_series_is_drawn_the_same_alone_and_among_others() -> None:
+    rng = np.random.default_rng(12)
+    population = two_components(rng, AXES.size)
+    sums = make_sums(readings_with_gaps(rng, [5, 3, 7, 4]), 4, AXES)
+    noise = make_noise(AXES.size, 128, 0)
+    together = draw_courses((population,), sums, noise)
+    alone = draw_courses((population,), sums.take(np.array([2])), noise)
+    np.testing.assert_allclose(together[:, [2]], alone, rtol=1e-10, atol=1e-12)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10_000),
+    counts=st.lists(st.integers(0, 8), min_size=1, max_size=3),
+    when=st.floats(0.0, 12.0),
+    measured=st.sampled_from([(0,), (1,), (0, 1), (0, 1, 2)]),
+)
+def test_a_visit_at_its_predicted_value_never_lowers_the_certainty_of_the_sign_of_the_slope(
+    seed: int, counts: list[int], when: float, measured: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    d = AXES.size
+    population = Population(
+        np.ones(1),
+        rng.normal(0, 1, (1, d)),
+        np.zeros((1, d)),
+        covariance_of(rng, d)[None],
+        RESIDUAL,
+        np.zeros(1, dtype=bool),
+    )
+    readings = readings_with_gaps(rng, counts)
+    n, basis = len(counts), AXES.basis(np.array([when]))[0]
+    before = posteriors(population, evidence(make_sums(readings, n, AXES), RESIDUAL))[0]
+    predicted = np.full((n, 3), np.nan)
+    for j in measured:
+        place = AXES.places[j]
+        predicted[:, j] = AXES.mean[j] + AXES.sd[j] * (basis[: AXES.columns[j]] @ before.centre[place])
+    order = np.argsort(np.append(readings.series, np.arange(n)), kind="stable")
+    more = Readings(
+        np.append(readings.series, np.arange(n))[order],
+        np.append(readings.years, np.full(n, when))[order],
+        np.concatenate([readings.values, predicted])[order],
+        np.ones(len(order)),
+    )
+    after = posteriors(population, evidence(make_sums(more, n, AXES), RESIDUAL))[0]
+    change = AXES.basis(np.array([12.0]))[0] - AXES.basis(np.array([0.0]))[0]
+    for direction in (np.eye(d)[TREND], np.concatenate([change, np.zeros(d - 3)])):
+        certainty = [
+            np.abs(direction @ part.centre) / np.sqrt(((part.root.transpose(2, 0, 1) @ direction) ** 2).sum(axis=1))
+            for part in (before, after)
+        ]
+        assert (certainty[1] >= certainty[0] * (1 - 1e-9) - 1e-9).all()
