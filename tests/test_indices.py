@@ -16,6 +16,7 @@ EXAMPLE = {
     "triglycerides_mg_dl": 120.0,
     "hdl_mg_dl": 50.0,
     "bmi": 27.0,
+    "c_peptide_ng_ml": 2.0,
 }
 EXPECTED = {
     "homa_ir": 2.3457,
@@ -26,6 +27,7 @@ EXPECTED = {
     "spise": 5.774,
     "mets_ir": 39.593,
     "mcauley": 6.627,
+    "c_peptide_insulin_ratio": 11.038,
 }
 
 
@@ -81,7 +83,8 @@ def test_homa_b_is_null_at_and_below_its_pole(glucose):
 
 def test_a_missing_input_gives_a_missing_marker_and_no_other():
     found = only(**{**EXAMPLE, "insulin_uiu_ml": None})
-    assert {name for name in MARKERS if found[name] is None} == {"homa_ir", "homa_b_pct", "quicki", "mcauley"}
+    by_insulin = {"homa_ir", "homa_b_pct", "quicki", "mcauley", "c_peptide_insulin_ratio"}
+    assert {name for name in MARKERS if found[name] is None} == by_insulin
 
 
 def test_an_absent_column_is_like_a_missing_one_and_is_not_added():

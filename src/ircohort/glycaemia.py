@@ -222,11 +222,7 @@ def confirmed_events(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.Dat
     >>> confirmed_events(visits)["event_years"].item()
     1.0
     """
-    if to not in GLYCAEMIA[1:]:
-        raise UsageError(f"There is no event {to!r}.", expected="Known are: prediabetes, diabetes.")
-    level = pl.col("glycaemia").replace_strict(
-        {name: rank for rank, name in enumerate(GLYCAEMIA)}, return_dtype=pl.Int8
-    )
+    level = _level_for(to)
     judged = (
         visits.filter(pl.col("glycaemia").is_not_null() & pl.col("years").is_not_null())
         .with_columns((level >= GLYCAEMIA.index(to)).alias("reached"))
@@ -248,4 +244,93 @@ def confirmed_events(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.Dat
             (pl.col("years").first() == pl.col("first_judged").first()).alias("prevalent"),
         )
         .sort("participant_id")
+    )
+
+
+def confirmed_episodes(visits: pl.DataFrame, *, to: str = "prediabetes") -> pl.DataFrame:
+    """Find every confirmed event of each participant, and when glycaemia was confirmed to have come back.
+
+    Events are those of :func:`confirmed_events`. One ends at the first of two visits in a row that can judge glycaemia
+    and are both below the class ``to``, with no glucose-lowering drug or insulin therapy recorded at or between them;
+    only then can another begin. What a visit does not state of treatment is as at the visit before.
+
+    Parameters
+    ----------
+    visits
+        VISITS with ``glycaemia``, and ``glucose_lowering_drug`` and ``insulin_therapy`` where known. A row without
+        ``glycaemia`` judges nothing, but its treatment counts; one without ``years`` does not count at all.
+    to
+        ``prediabetes`` (prediabetes or worse) or ``diabetes``.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per event: ``participant_id``, ``episode`` (0, 1, ...), ``event_years``, ``event`` (class of the reading
+        that dates it), ``confirmed_years``, ``recovered_years`` (null where it was not seen to end). Sorted.
+
+    Examples
+    --------
+    >>> visits = pl.DataFrame({"participant_id": ["a"] * 5, "years": [0.0, 1.0, 2.0, 3.0, 4.0],
+    ...                        "glycaemia": ["normal", "prediabetes", "prediabetes", "normal", "normal"]})
+    >>> confirmed_episodes(visits).row(0)
+    ('a', 0, 1.0, 'prediabetes', 2.0, 3.0)
+    """
+    level = _level_for(to)
+    concerned = (level >= GLYCAEMIA.index(to)).any().over("participant_id")
+    judged = _by_time(visits.filter(pl.col("years").is_not_null()).filter(concerned), level)
+    first, more_to_come = _changes("participant_id"), ~_changes("participant_id").shift(-1, fill_value=True)
+    reached = pl.col("level") >= GLYCAEMIA.index(to)
+    untreated = ~pl.col("treated") & (pl.col("treatments").shift(-1) == pl.col("treatments"))
+    turn = (
+        pl.when(more_to_come & reached & reached.shift(-1))
+        .then(True)
+        .when(more_to_come & ~reached & ~reached.shift(-1) & untreated)
+        .then(False)
+        .when(first)
+        .then(False)
+    )
+    # Between two turns a participant stays as the last one left them; before the first there is no event.
+    turns = judged.with_columns(
+        turn.forward_fill().alias("in_event"), pl.col("years").shift(-1).alias("confirmed_years")
+    )
+    turns = turns.filter(pl.when(first).then("in_event").otherwise(_changes("in_event")))
+    again = pl.when(~_changes("participant_id").shift(-1, fill_value=True)).then(pl.col("years").shift(-1))
+    return (
+        turns.with_columns(again.alias("recovered_years"))
+        .filter("in_event")
+        .select(
+            "participant_id",
+            pl.int_range(pl.len(), dtype=pl.Int64).over("participant_id").alias("episode"),
+            pl.col("years").alias("event_years"),
+            pl.col("level").replace_strict(dict(enumerate(GLYCAEMIA)), return_dtype=pl.String).alias("event"),
+            "confirmed_years",
+            "recovered_years",
+        )
+    )
+
+
+def _changes(name: str) -> pl.Expr:
+    """Whether a row of a sorted table differs from the one before; the first does. Cheaper than a window."""
+    return pl.col(name).ne_missing(pl.col(name).shift(1))
+
+
+def _level_for(event: str) -> pl.Expr:
+    """Give the class of a reading as 0, 1, 2, once it is clear that ``event`` is one of them."""
+    if event not in GLYCAEMIA[1:]:
+        raise UsageError(f"There is no event {event!r}.", expected="Known are: prediabetes, diabetes.")
+    return pl.col("glycaemia").replace_strict({name: rank for rank, name in enumerate(GLYCAEMIA)}, return_dtype=pl.Int8)
+
+
+def _by_time(rows: pl.DataFrame, level: pl.Expr) -> pl.DataFrame:
+    """Give one row per participant and time that can judge glycaemia: the worse class, and the treatment by then."""
+    stated = [name for name in ("glucose_lowering_drug", "insulin_therapy") if name in rows.columns]
+    unsaid = pl.when(_changes("participant_id")).then(False)
+    drugs = [pl.coalesce(pl.col(name).cast(pl.Boolean), unsaid).forward_fill() for name in stated]
+    timed = rows.select("participant_id", "years", level.alias("level"), *stated).sort("participant_id", "years")
+    if timed.select((~_changes("participant_id") & ~_changes("years")).any()).item():
+        timed = timed.group_by("participant_id", "years", maintain_order=True).agg(pl.col("level", *stated).max())
+    return (
+        timed.with_columns(pl.any_horizontal(pl.lit(False), *drugs).alias("treated"))
+        .with_columns(pl.col("treated").cum_sum().alias("treatments"))
+        .filter(pl.col("level").is_not_null())
     )

@@ -18,11 +18,14 @@ from ircohort.errors import ColumnError
 from ircohort.frames import kind_of, to_polars
 from ircohort.glycaemia import cut_off, with_glycaemia
 from ircohort.schema import GLYCAEMIA, VISITS, require
-from ircohort.units import ANALYTES
+from ircohort.units import ANALYTES, INSULIN_PMOL_PER_UIU, conversion
 
 GLUCOSE, INSULIN, TG, HDL, BMI = "glucose_mg_dl", "insulin_uiu_ml", "triglycerides_mg_dl", "hdl_mg_dl", "bmi"
+C_PEPTIDE = "c_peptide_ng_ml"
 
 _MMOL_TG = float(ANALYTES["triglycerides"].conversions[1].scale)
+_C_PEPTIDE_NG_ML_PER_PMOL_L = float(conversion("c_peptide", "pmol/L").scale)
+_INSULIN_PMOL_L_PER_UIU_ML = float(INSULIN_PMOL_PER_UIU)
 _HOMA_B_POLE_MG_DL = 63.0  # 3.5 mmol/L, where the published denominator is zero
 
 Cell = Callable[[str], pl.Expr]
@@ -68,6 +71,17 @@ def mets_ir(cell: Cell = pl.col) -> pl.Expr:
 def mcauley(cell: Cell = pl.col) -> pl.Expr:
     """Mffm/I = exp(2.63 - 0.28 ln insulin - 0.31 ln TG in mmol/L). McAuley 2001, doi:10.2337/diacare.24.3.460."""
     return (2.63 - 0.28 * cell(INSULIN).log() - 0.31 * (cell(TG) / _MMOL_TG).log()).exp()
+
+
+def c_peptide_insulin_ratio(cell: Cell = pl.col) -> pl.Expr:
+    """C-peptide over insulin, both in moles, null without insulin. Polonsky 1984, doi:10.2337/diab.33.5.486.
+
+    Both leave the beta cell mole for mole, and the liver takes up insulin only. Insulin that rises while the ratio
+    falls is cleared less; insulin that rises with C-peptide is secreted more. A rough guide: the kidney clears
+    C-peptide, and the ratio was never validated as a measure of hepatic extraction.
+    """
+    c_peptide_pmol_l = cell(C_PEPTIDE) / _C_PEPTIDE_NG_ML_PER_PMOL_L
+    return pl.when(cell(INSULIN) > 0.0).then(c_peptide_pmol_l / (cell(INSULIN) * _INSULIN_PMOL_L_PER_UIU_ML))
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,15 @@ MARKERS: Mapping[str, Marker] = MappingProxyType(
                 (INSULIN, TG),
                 "McAuley 2001, Diabetes Care 24:460",
                 "10.2337/diacare.24.3.460",
+            ),
+            Marker(
+                "c_peptide_insulin_ratio",
+                "C-peptide to insulin",
+                "mol/mol",
+                c_peptide_insulin_ratio,
+                (C_PEPTIDE, INSULIN),
+                "Polonsky 1984, Diabetes 33:486",
+                "10.2337/diab.33.5.486",
             ),
         )
     }
