@@ -44,7 +44,7 @@ def clinic(tmp_path_factory):
     """A configuration for a small simulated clinic, large enough for detection and a model; few refits, for speed."""
     directory = tmp_path_factory.mktemp("clinic")
     code = cli.exit_code(
-        ["simulate", "--design", "clinic", "--participants", "150", "--seed", "5", "-o", str(directory), "--quiet"]
+        ["simulate", "--design", "clinic", "--participants", "300", "--seed", "5", "-o", str(directory), "--quiet"]
     )
     assert code == 0
     config = directory / "cohort.toml"
@@ -73,7 +73,21 @@ def test_run_leaves_the_files_of_the_contract(ran):
         for kind in ("png", "svg")
     }
     tables = {"visits.parquet", "visits.csv", "participants.csv", "windows.csv", "rejected.csv"}
-    assert found == model | figures | tables | {"report.html", "manifest.json"}
+    names = ("transitions", "person_years", "recovery", "persistence", "contrasts", "tracking", "secretion")
+    states = {f"states/{name}.csv" for name in names}
+    assert found == model | states | figures | tables | {"report.html", "manifest.json"}
+
+
+def test_the_report_says_what_noise_would_do_and_who_is_flagged_without_an_event(ran):
+    page = (ran / "report.html").read_text()
+    assert page.count("visits dealt out anew at random") == 1
+    assert page.count("in whom no event was confirmed") == 1
+
+
+def test_states_over_time_add_up_to_the_follow_up(ran):
+    visits = pl.read_csv(ran / "visits.csv", infer_schema_length=None)
+    span = visits.group_by("participant_id").agg(pl.col("years").max() - pl.col("years").min())["years"].sum()
+    assert pl.read_csv(ran / "states" / "person_years.csv")["person_years"].sum() == pytest.approx(span)
 
 
 def test_run_says_where_the_report_is_and_keeps_standard_output_clean(call, labs, tmp_path):
@@ -238,7 +252,7 @@ def test_a_fault_is_one_line_and_its_trace_holds_no_values(call, labs, monkeypat
 def test_an_interrupted_run_exits_with_130_and_leaves_nothing(clinic, tmp_path):
     command = [sys.executable, "-m", "ircohort", "run", "--config", str(clinic), "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.0)
+    time.sleep(3.0)  # well into the run, also on a busy machine
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
@@ -371,8 +385,25 @@ def test_detect_writes_participants_and_windows(call, clinic, tmp_path):
     windows = tmp_path / "windows.csv"
     code, out, _ = call("detect", "--config", clinic, "--windows", windows)
     assert code == 0
-    assert pl.read_csv(io.StringIO(out)).height == 150
+    assert pl.read_csv(io.StringIO(out)).height == 300
     assert "window_start" in windows.read_text()
+
+
+def test_how_censored_insulin_enters_detection_is_a_setting_of_the_configuration(call, clinic, tmp_path):
+    config = tmp_path / "cohort.toml"
+    labs = clinic.parent / "labs.csv"
+    config.write_text(
+        clinic.read_text()
+        .replace('"labs.csv"', f'"{labs}"')
+        .replace("[detect]\n", '[detect]\ncensored = "drop"\nnoise_check = false\n')
+    )
+    code, _, err = call("detect", "--config", config, "-o", tmp_path / "people.csv")
+    assert code == 0
+    assert "dealt out anew" not in err
+    config.write_text(config.read_text().replace('"drop"', '"halve"'))
+    code, _, err = call("detect", "--config", config, "-o", tmp_path / "others.csv")
+    assert code == 3
+    assert "interval, half_limit, drop" in err
 
 
 def test_model_writes_its_tables(call, clinic, tmp_path):

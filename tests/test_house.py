@@ -27,9 +27,9 @@ HEAVY = (
 )
 
 PUBLIC = [
-    "CUT_OFFS", "DESIGNS", "MARKERS", "Analysis", "Design", "Detection", "Fit", "IrcohortError", "Normalised",
-    "Settings", "Trajectory", "align", "analyse", "detect", "evaluate", "fit", "hidden_window", "markers", "plot",
-    "read", "save", "simulate", "verify",
+    "CUT_OFFS", "DESIGNS", "MARKERS", "Analysis", "Design", "Detection", "Fit", "IrcohortError", "Landmark",
+    "Normalised", "Settings", "States", "Trajectory", "align", "analyse", "describe_states", "detect", "evaluate",
+    "fit", "hidden_window", "landmark", "markers", "plot", "read", "save", "simulate", "verify",
 ]  # fmt: skip
 
 

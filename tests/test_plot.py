@@ -309,6 +309,38 @@ def test_the_grey_lines_are_those_of_people_who_are_not_flagged():
     assert len(lines.get_segments()) == len(PEOPLE) - len(FLAGGED)
 
 
+def fitted_lines(axes: Axes) -> list[list[float]]:
+    return [line.get_xdata().tolist() for line in axes.lines if line.get_linewidth() == 1.6]
+
+
+def test_each_series_of_a_person_has_a_course_and_a_window_of_its_own():
+    detection = make_detection()
+    times = [*np.linspace(0.0, 3.0, 7), *np.linspace(4.5, 7.0, 7)]
+    bent = [6.0 + 2 * math.sin(years) for years in times]
+    detection.curves = pl.DataFrame(
+        {
+            "participant_id": ["ID-06"] * 14,
+            "marker": ["insulin"] * 14,
+            "years": times,
+            "fitted": bent,
+            "fitted_low": [value * 0.9 for value in bent],
+            "fitted_high": [value * 1.1 for value in bent],
+        }
+    )
+    second = detection.windows.filter(pl.col("participant_id") == "ID-06").with_columns(
+        pl.lit(6.5).alias("window_start"), pl.lit(7.0).alias("window_end")
+    )
+    detection.windows = pl.concat([second, detection.windows])
+    upper = plot.trajectories(detection, make_visits()).axes[0]
+    assert fitted_lines(upper) == [pytest.approx(times[:7]), pytest.approx(times[7:])]
+    assert shaded_spans(upper, style.WINDOW) == [(1.0, 6.0), (6.5, 7.0)]
+
+
+def test_a_course_without_a_gap_is_one_line():
+    upper = plot.trajectories(make_detection(), make_visits()).axes[0]
+    assert fitted_lines(upper) == [[0.0, 3.5, 7.0]]
+
+
 def test_no_more_people_are_shown_than_asked_for():
     assert len(plot.trajectories(make_detection(), make_visits(), max_people=2).axes) == 4
 

@@ -60,9 +60,12 @@ def make_detection(verdicts: list[str], probabilities: list[float | None]) -> Si
             "reason": ["" if judged else "fewer than three visits" for judged in assessable],
             "marker": ["insulin" if judged else None for judged in assessable],
             "probability": probabilities,
+            "probability_without_tg_hdl": [0.752 if judged else None for judged in assessable],
+            "probability_beyond_expected": [0.404 if judged else None for judged in assessable],
             "rise_pct": [62.4 if judged else None for judged in assessable],
             "rise_pct_low": [31.2 if judged else None for judged in assessable],
             "rise_pct_high": [104.0 if judged else None for judged in assessable],
+            "course": ["rising" if judged else None for judged in assessable],
             "stage": ["compensating" if judged else None for judged in assessable],
         },
         schema_overrides={"probability": pl.Float64, "verdict": pl.String},
@@ -100,6 +103,8 @@ def make_detection(verdicts: list[str], probabilities: list[float | None]) -> Si
         ),
         n_flagged=len(flagged),
         expected_false=sum(1 - (probabilities[place] or 0) for place in flagged) if flagged else None,
+        expected_false_low=0.0 if flagged else None,
+        expected_false_high=1.0 if flagged else None,
         settings=SimpleNamespace(flag_from=0.8),
         notes=("A note of detection.",),
     )
@@ -134,6 +139,28 @@ def make_trajectory(**onset: Any) -> SimpleNamespace:
     )
 
 
+def make_states() -> SimpleNamespace:
+    steps = [("sensitive", "sensitive", "same", 9, 3, 8, 7), ("sensitive", "compensated", "worse", 5, 4, 4, 1)]
+    names = ("from_state", "to_state", "change", "n", "n_participants", "n_followed", "n_settled")
+    years = [("sensitive", 15.0, 16, 5), ("compensated", 5.0, 5, 4), ("diabetes", 0.0, 0, 0)]
+    return SimpleNamespace(
+        transitions=pl.DataFrame(steps, schema=names, orient="row"),
+        person_years=pl.DataFrame(years, schema=("state", "person_years", "n_visits", "n_participants"), orient="row"),
+        recovery=pl.DataFrame(
+            [("compensated", 4, 2, 1), ("diabetes", 0, 0, 0)],
+            schema=("state", "reached", "recovered", "relapsed"),
+            orient="row",
+        ),
+        notes=("A note of states.",),
+    )
+
+
+def no_states() -> SimpleNamespace:
+    empty = make_states()
+    tables = {name: getattr(empty, name).clear() for name in ("transitions", "person_years", "recovery")}
+    return SimpleNamespace(**tables, notes=())
+
+
 def make_analysis(**changes: Any) -> SimpleNamespace:
     counts = {"read": 1432, "used": 1300, "rejected": 21, "merged": 30, "set_aside": 60, "not_asked_for": 21}
     ledger = {
@@ -145,6 +172,7 @@ def make_analysis(**changes: Any) -> SimpleNamespace:
     parts: dict[str, Any] = {
         "cohort": SimpleNamespace(ledger=ledger, notes=("No column speaks of fasting.",), rejected=rejected),
         "visits": make_visits(),
+        "states": make_states(),
         "detection": make_detection(VERDICTS, PROBABILITIES),
         "trajectory": make_trajectory(),
         "warnings": (),
@@ -171,6 +199,7 @@ def nothing_at_all() -> SimpleNamespace:
     return make_analysis(
         cohort=SimpleNamespace(ledger=ledger, notes=(), rejected=empty.cohort.rejected.clear()),
         visits=pl.DataFrame({name: [] for name in ("participant_id", "years")}),
+        states=no_states(),
         detection=detection,
         trajectory=None,
     )
@@ -188,7 +217,8 @@ def all_null() -> SimpleNamespace:
     analysis.detection.population = analysis.detection.population.with_columns(
         pl.lit(None).alias(name) for name in analysis.detection.population.columns if name != "marker"
     )
-    analysis.detection.expected_false = None
+    for name in ("expected_false", "expected_false_low", "expected_false_high"):
+        setattr(analysis.detection, name, None)
     analysis.visits = analysis.visits.with_columns(pl.lit(None).alias("glycaemia"), pl.lit(None).alias("visit_date"))
     onset = analysis.trajectory.onset
     analysis.trajectory.onset = onset.with_columns(
@@ -267,6 +297,7 @@ def test_the_sections_stand_in_their_order():
         "The hidden window in the cohort",
         "Flagged people",
         "How sure",
+        "States over time",
         "What became of the data",
         "Models",
         "Further figures",
@@ -325,8 +356,8 @@ def test_a_window_that_is_open_or_absent_is_said_so(onset, sentence):
 
 def test_flagged_people_are_numbered_in_the_order_of_the_table():
     words = words_of(make_analysis())
-    assert "1 hidden window 0.87 insulin 62 % (31–104) 0.5–4.0 onset → end compensating" in words
-    assert "2 hidden window > 0.99 insulin" in words
+    assert "1 0.87 0.75 0.40 62 % (31–104) 0.5–4.0 onset → end compensating" in words
+    assert "2 > 0.99 0.75 0.40 62 %" in words
     assert person_numbers(make_analysis().detection.participants) == {"SECRET-000": 1, "SECRET-002": 2}
 
 
@@ -334,26 +365,98 @@ def test_a_long_list_shows_the_most_probable_under_their_own_numbers():
     probabilities: list[float | None] = [0.8 + place / 200 for place in range(30)]
     words = words_of(make_analysis(detection=make_detection(["hidden_window"] * 30, probabilities)))
     assert "Shown are the 20 with the highest probabilities; all 30 stand in participants.csv." in words
-    assert "11 hidden window 0.85" in words
-    assert "10 hidden window" not in words
+    assert "11 0.85 0.75" in words
+    assert "10 0.85 0.75" not in words
+
+
+def test_every_window_of_a_person_is_shown():
+    analysis = make_analysis()
+    first = analysis.detection.windows.head(1)
+    later = first.with_columns(
+        pl.lit(8.0).alias("window_start"), pl.lit(11.5).alias("window_end"), pl.lit("diabetes").alias("closed_by")
+    )
+    analysis.detection.windows = pl.concat([later, analysis.detection.windows])
+    assert "0.5–4.0; 8.0–11.5 onset → end; onset → diabetes compensating" in words_of(analysis)
+
+
+def test_the_marker_is_named_where_not_everybody_is_judged_by_insulin():
+    analysis = make_analysis()
+    first = pl.col("participant_id") == person_id(0)
+    by_lipids = pl.when(first).then(pl.lit("tg_hdl")).otherwise("marker")
+    analysis.detection.participants = analysis.detection.participants.with_columns(by_lipids.alias("marker"))
+    words = words_of(analysis)
+    assert "1 0.87 0.75 0.40 TG:HDL 62 %" in words
+    assert "2 > 0.99 0.75 0.40 insulin 62 %" in words
+
+
+def test_what_is_given_of_nobody_has_no_column():
+    analysis = make_analysis()
+    analysis.detection.participants = analysis.detection.participants.with_columns(
+        pl.lit(None, pl.Float64).alias("probability_without_tg_hdl"),
+        pl.lit(None, pl.Float64).alias("probability_beyond_expected"),
+    )
+    words = words_of(analysis)
+    assert "1 0.87 62 %" in words
+    assert "without TG:HDL" not in words
+    assert "age and sex" not in words
 
 
 def test_it_says_how_many_flags_are_expected_to_be_false():
     # 1 - 0.871 + 1 - 0.9987 = 0.1303
-    assert "Of 2 flags, 0.1 are expected to be false" in words_of(make_analysis())
-
-
-def test_it_says_how_often_people_who_never_progress_are_flagged():
-    # Assessable are persons 0, 1, 2 and 4; 0 progresses, 4 is prevalent and counts in neither group.
     words = words_of(make_analysis())
-    assert "Of 2 assessable people who never reached confirmed prediabetes, 1 (50 %) is flagged." in words
-    assert "Of 1 assessable person who reached it after their first visit, 1 (100 %) is flagged." in words
+    assert "Of 2 flags, 0.1 are expected to be false" in words
+    assert "95 % interval of their number: 0–1)" in words
+    assert "Flags expected to be false 0.1 (0–1)" in words
+
+
+def test_it_says_how_often_people_who_progress_are_flagged():
+    # Assessable are persons 0, 1, 2 and 4; 0 progresses, 4 is prevalent.
+    words = words_of(make_analysis())
+    assert (
+        "Of 1 assessable person who reached confirmed prediabetes after their first visit, 1 (100 %) is flagged."
+    ) in words
+
+
+def test_what_detection_says_of_the_cohort_stands_among_what_is_sure():
+    page = render(make_analysis(), FIGURES)
+    section = page.split("<h2>How sure</h2>")[1].split("<h2>")[0]
+    assert "<li>A note of detection.</li>" in section
 
 
 def test_verdicts_and_reasons_are_counted():
     words = words_of(make_analysis())
     assert "hidden window 2 flagged possible 1" in words
-    assert "fewer than three visits 2" in words
+    assert "not assessable fewer than three visits 2" in words
+    assert "not shown no reason stated 1" in words
+
+
+def test_rare_reasons_of_a_verdict_are_added_up():
+    detection = make_detection(["not_assessable"] * 21, [None] * 21)
+    reasons = [f"reason {place}" for place in range(6) for _ in range(place + 1)]
+    detection.participants = detection.participants.with_columns(pl.Series("reason", reasons))
+    words = words_of(make_analysis(detection=detection))
+    assert (
+        "not assessable reason 5 6 not assessable reason 4 5 not assessable reason 3 4 not assessable reason 2 3"
+        in words
+    )
+    assert "not assessable other reasons 3" in words  # 1 + 2
+
+
+def test_courses_and_stages_are_counted_with_the_flagged_among_them():
+    words = words_of(make_analysis())
+    assert "rising 4 2 the marker rises" in words
+    assert "compensating 4 2 insulin and HOMA-%B rise" in words
+    assert "falling" not in words
+
+
+def test_states_over_time_are_told_in_person_years_and_steps():
+    words = words_of(make_analysis())
+    assert "sensitive 15 75 % 5 16 compensated 5 25 % 4 5" in words
+    assert "sensitive → compensated 5 4 1 of 4" in words
+    assert "sensitive → sensitive" not in words
+    assert "compensated 4 2 1" in words
+    assert "A note of states." in words
+    assert "States over time" not in words_of(nothing_at_all())
 
 
 def test_the_ledger_stands_by_file_and_by_analyte_with_totals():
@@ -415,7 +518,7 @@ def test_an_empty_cohort_has_a_page():
 
 def test_what_is_not_known_is_a_dash_and_never_none_or_nan():
     words = words_of(all_null())
-    assert "1 hidden window – – – – – → – –" in words
+    assert "1 – – – – – → – –" in words
     assert not re.search(r"\b(None|nan|null|inf)\b", words)
 
 

@@ -32,6 +32,16 @@ def test_the_flagged_people_are_as_many_as_its_page_says(visits):
     assert people.height >= 10
 
 
+def test_the_probabilities_add_up_to_what_its_page_says(visits):
+    judged = ic.detect(visits).participants.drop_nulls("probability")
+    truth = pl.read_csv(SAMPLE / "truth.csv")["participant_id", "hidden_window"].filter(pl.col("hidden_window"))
+    expected, true = judged["probability"].sum(), judged.join(truth, on="participant_id", how="semi").height
+    said = (
+        f"of the {judged.height} people whom it judges add up to {expected:.0f}, and {true} of them have a true window"
+    )
+    assert said in PAGE
+
+
 def test_the_people_who_progress_are_as_many_as_its_page_says(visits):
     progress = confirmed_events(visits).filter(~pl.col("prevalent")).height
     assert f"{progress} progress to prediabetes" in PAGE
@@ -40,5 +50,7 @@ def test_the_people_who_progress_are_as_many_as_its_page_says(visits):
 
 def test_a_general_population_of_this_size_shows_hardly_anyone():
     simulated = ic.simulate(ic.DESIGNS["population"])
-    assert flagged(visits_of(simulated), simulated.truth).height <= 1
+    people = flagged(visits_of(simulated), simulated.truth)
+    assert f"of its 500 people ircohort flags {people.height}." in PAGE
+    assert people.height <= 5
     assert f"has {simulated.truth['hidden_window'].sum()} people with a true window" in PAGE

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ircohort.lmm import Fit, fit
     from ircohort.normalisation import Normalised
     from ircohort.output import save, verify
+    from ircohort.prognosis import Landmark, landmark
     from ircohort.simulation import DESIGNS, Design, simulate
+    from ircohort.states import States, describe_states
     from ircohort.trajectory import Trajectory, align, hidden_window
 
 _HOMES = {
@@ -32,16 +34,20 @@ _HOMES = {
     "Detection": "detection",
     "Fit": "lmm",
     "IrcohortError": "errors",
+    "Landmark": "prognosis",
     "MARKERS": "indices",
     "Normalised": "normalisation",
     "Settings": "configuration",
+    "States": "states",
     "Trajectory": "trajectory",
     "align": "trajectory",
     "analyse": "analysis",
+    "describe_states": "states",
     "detect": "detection",
     "evaluate": "evaluation",
     "fit": "lmm",
     "hidden_window": "trajectory",
+    "landmark": "prognosis",
     "markers": "indices",
     "plot": "plot",
     "read": "analysis",
@@ -59,15 +65,19 @@ __all__ = [
     "Detection",
     "Fit",
     "IrcohortError",
+    "Landmark",
     "Normalised",
     "Settings",
+    "States",
     "Trajectory",
     "align",
     "analyse",
+    "describe_states",
     "detect",
     "evaluate",
     "fit",
     "hidden_window",
+    "landmark",
     "markers",
     "plot",
     "read",

@@ -16,9 +16,11 @@ from ircohort.export import Export
 from ircohort.indices import markers
 from ircohort.intake import read_export
 from ircohort.normalisation import Normalised, normalise
+from ircohort.states import describe_states
 
 if TYPE_CHECKING:
     from ircohort.detection import Detection
+    from ircohort.states import States
     from ircohort.trajectory import Trajectory
 
 PACKAGES = (
@@ -40,13 +42,14 @@ PACKAGES = (
 class Analysis:
     """The whole result of the main job, before anything is written.
 
-    ``cohort`` is what was read; ``visits`` its visits with markers; ``detection`` the individual findings;
-    ``trajectory`` the cohort's course, None where no model could be fitted (``warnings`` says why); ``versions`` of
-    Python and the packages that made the numbers.
+    ``cohort`` is what was read; ``visits`` its visits with markers; ``states`` how their states follow each other;
+    ``detection`` the individual findings; ``trajectory`` the cohort's course, None where no model could be fitted
+    (``warnings`` says why); ``versions`` of Python and the packages that made the numbers.
     """
 
     cohort: Normalised
     visits: Any
+    states: States
     detection: Detection
     trajectory: Trajectory | None
     settings: Settings
@@ -145,7 +148,7 @@ STAGES = ("reading", "individuals", "cohort")
 
 
 def analyse(inputs: Any = (), *, config: Any = None, on_stage: Callable[[str], None] | None = None) -> Analysis:
-    """Do the main job: read, compute markers, find individuals, model the cohort.
+    """Do the main job: read, compute markers, describe states, find individuals, model the cohort.
 
     Parameters
     ----------
@@ -175,7 +178,7 @@ def analyse(inputs: Any = (), *, config: Any = None, on_stage: Callable[[str], N
     found = detection.detect(visits, settings.detect, seed=settings.seed)
     tell("cohort")
     course, warnings = _trajectory(visits, settings)
-    return Analysis(cohort, visits, found, course, settings, warnings, versions())
+    return Analysis(cohort, visits, _states(visits), found, course, settings, warnings, versions())
 
 
 def visits_of(
@@ -185,6 +188,12 @@ def visits_of(
     export = read_inputs(inputs, settings, on_progress)
     cohort = normalise(export, settings.columns, settings.policy)
     return cohort, markers(cohort.visits, cut_offs=settings.policy.cut_offs)
+
+
+def _states(visits: Any) -> States:
+    """Describe states over time; persistence is that of insulin, of TG:HDL where insulin was never measured."""
+    measured = "insulin_uiu_ml" in visits.columns and visits["insulin_uiu_ml"].null_count() < visits.height
+    return describe_states(visits, marker="insulin_uiu_ml" if measured else "tg_hdl_mg")
 
 
 def _trajectory(visits: Any, settings: Settings) -> tuple[Trajectory | None, tuple[str, ...]]:

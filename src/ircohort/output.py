@@ -212,17 +212,24 @@ def model_tables(analysis_trajectory: Any) -> Mapping[str, Any]:
     return {f"{name}.csv": getattr(analysis_trajectory, name) for name in names}
 
 
+def state_tables(states: Any) -> Mapping[str, Any]:
+    """Give the tables of a description of states by the name of their file; the state of a visit stands in visits."""
+    names = ("transitions", "person_years", "recovery", "persistence", "contrasts", "tracking", "secretion")
+    return {f"{name}.csv": getattr(states, name) for name in names}
+
+
 def save_model(trajectory: Any, out: str | Path) -> Path:
     """Write the tables of a trajectory into a new directory, whole or not at all."""
     target = Path(out)
     check_target(target, overwrite=False)
     with _new_directory(target) as new:
-        _write_model(trajectory, new)
+        _write_all(model_tables(trajectory), new)
     return target
 
 
-def _write_model(trajectory: Any, directory: Path) -> None:
-    for name, table in model_tables(trajectory).items():
+def _write_all(tables: Mapping[str, Any], directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
+    for name, table in tables.items():
         write_table(table, directory / name)
 
 
@@ -234,9 +241,9 @@ def _write_tables(analysis: Analysis, new: Path, visits_csv: bool | None) -> Non
     write_table(with_person_numbers(analysis.detection.participants), new / "participants.csv")
     write_table(analysis.detection.windows, new / "windows.csv")
     write_table(analysis.cohort.rejected, new / "rejected.csv")
+    _write_all(state_tables(analysis.states), new / "states")
     if analysis.trajectory is not None:
-        (new / "model").mkdir()
-        _write_model(analysis.trajectory, new / "model")
+        _write_all(model_tables(analysis.trajectory), new / "model")
 
 
 def with_person_numbers(participants: Any) -> pl.DataFrame:

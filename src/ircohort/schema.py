@@ -55,6 +55,7 @@ _MARKERS = (
     Column("spise", _FLOAT, "SPISE, insulin sensitivity", "1"),
     Column("mets_ir", _FLOAT, "METS-IR, insulin resistance", "1"),
     Column("mcauley", _FLOAT, "McAuley index, insulin sensitivity", "mg/kg/min"),
+    Column("c_peptide_insulin_ratio", _FLOAT, "C-peptide over insulin in moles, insulin clearance", "mol/mol"),
 )
 
 COMPUTED = (*(marker.name for marker in _MARKERS), "state")
@@ -117,7 +118,7 @@ PARTICIPANTS = Table(
         Column(
             "probability_beyond_expected",
             _FLOAT,
-            "the same, beyond the mean course of the cohort; age and sex do not enter it yet",
+            "the same, beyond the course expected at that age and sex",
             "1",
         ),
         *_estimate("rise_pct", "rise of the marker in the best-supported window", "%"),
@@ -128,6 +129,7 @@ PARTICIPANTS = Table(
         Column("course", _TEXT, "rising, falling, recovered, relapsed or steady"),
         Column("stage", _TEXT, "compensating or failing"),
         Column("last_state", _TEXT, "state at the last visit that shows one"),
+        Column("probability_without_tg_hdl", _FLOAT, "posterior probability by insulin and glucose alone", "1"),
     ),
 )
 

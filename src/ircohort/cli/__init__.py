@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from ircohort.cli import cohort, simulated
+from ircohort.cli import cohort, evaluated, simulated
 from ircohort.cli.writing import say
 from ircohort.errors import FileError, IrcohortError, UsageError
 
@@ -44,7 +44,7 @@ for _command in (
     cohort.model,
     cohort.report,
     simulated.simulate,
-    simulated.evaluate,
+    evaluated.evaluate,
     simulated.verify,
 ):
     cli.add_command(_command)

@@ -61,7 +61,12 @@ SEED_OPTION = click.option(
 )
 QUIET_OPTION = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 DESIGN_OPTIONS = (
-    click.option("--design", default="population", show_default=True, help="A named design: clinic or population."),
+    click.option(
+        "--design",
+        default="population",
+        show_default=True,
+        help="A named design: clinic, population, japan or us.",
+    ),
     click.option("--participants", type=click.IntRange(1), help="People in a cohort."),
     click.option("--visits", type=click.IntRange(1), help="Planned visits of each person."),
     click.option("--years-between", type=float, help="Years between visits."),
@@ -70,6 +75,14 @@ DESIGN_OPTIONS = (
     click.option("--sensitivity-loss", type=float, help="Median yearly loss of ln insulin sensitivity."),
     click.option("--sensitivity-loss-log-sd", type=float, help="SD of its logarithm between people."),
     click.option("--units", type=click.Choice(["us", "si"]), help="Units of the export."),
+    click.option(
+        "--set",
+        "parameters",
+        multiple=True,
+        callback=_pair,
+        metavar="NAME=VALUE",
+        help="Any other parameter of the design; simulate --list shows them.",
+    ),
 )
 
 
@@ -113,10 +126,8 @@ def files_of(settings: Settings) -> tuple[str, ...]:
 
 
 def design_for(name: str, changes: dict[str, Any]) -> Design:
-    """Take a named design, with the options that were given in place of its own."""
-    from dataclasses import replace
-
-    from ircohort.simulation import DESIGNS
+    """Take a named design, with the options that were given in place of its own; ``--set`` wins over them."""
+    from ircohort.simulation import DESIGNS, read_value, with_values
 
     if name not in DESIGNS:
         raise UsageError(f"There is no design {name!r}.", expected=f"Known are: {', '.join(DESIGNS)}.")
@@ -130,9 +141,13 @@ def design_for(name: str, changes: dict[str, Any]) -> Design:
         "sensitivity_loss_log_sd": "kappa_log_sd",
         "units": "units",
     }
-    given = {fields[option]: value for option, value in changes.items() if value is not None}
-    if "years_between_visits" in given:
+    written = changes.get("parameters") or {}
+    named = {option: value for option, value in changes.items() if option != "parameters"}
+    given = {fields[option]: value for option, value in named.items() if value is not None}
+    given |= {parameter: read_value(DESIGNS[name], parameter, text) for parameter, text in written.items()}
+    if "years_between_visits" in given and "visit_jitter_years" not in given:
         # Visits keep their order: the jitter shrinks with the time between them.
         jitter = DESIGNS[name].visit_jitter_years / DESIGNS[name].years_between_visits
-        given["visit_jitter_years"] = jitter * given["years_between_visits"]
-    return replace(DESIGNS[name], **given)
+        given["visit_jitter_years"] = jitter * float(given["years_between_visits"])
+    design: Design = with_values(DESIGNS[name], given)
+    return design

@@ -20,10 +20,11 @@ from ircohort.plot import style
 
 _COLUMNS_ACROSS = 3
 _BACKGROUND_PEOPLE = 40
+_GAP = 1.5  # times the wider of the steps on either side
 _READING = {"insulin": "insulin_uiu_ml", "tg_hdl": "tg_hdl_mg", "glucose": "glucose_mg_dl"}
 _LABEL = {"insulin": "Insulin\n(uIU/mL)", "tg_hdl": "TG:HDL\n(mg/mg)", "glucose": "Glucose\n(mg/dL)"}
 _CAPTION = (
-    "Dots: readings. Lines and bands: fitted course with 95 % interval. Yellow: the dated window.\n"
+    "Dots: readings. Lines and bands: fitted course with 95 % interval, each series by itself. Yellow: dated windows.\n"
     "Grey: fitted courses of other people. Green line: glucose cut-off."
 )
 
@@ -146,8 +147,9 @@ def _background(curves: pl.DataFrame) -> dict[str, list[Any]]:
         step = max(1, math.ceil(len(order) / _BACKGROUND_PEOPLE))
         chosen = rows.filter(pl.col("participant_id").is_in(order[::step]))
         lines[marker] = [
-            part.select("years", "fitted").to_numpy()
+            series.select("years", "fitted").to_numpy()
             for part in chosen.partition_by("participant_id", maintain_order=True)
+            for series in _series(part)
         ]
     return lines
 
@@ -161,10 +163,10 @@ def _draw_course(
     axes: Axes, quantity: str, curves: pl.DataFrame, readings: pl.DataFrame, limits: tuple[float, float]
 ) -> None:
     colour = style.COMPARISON if quantity == "glucose" else style.CASES
-    fitted = curves.filter(pl.col("marker") == quantity).drop_nulls("fitted").sort("years")
-    low, high = (fitted[name].cast(pl.Float64).to_numpy() for name in ("fitted_low", "fitted_high"))
-    axes.fill_between(fitted["years"].to_numpy(), low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
-    axes.plot(fitted["years"].to_numpy(), fitted["fitted"].to_numpy(), color=colour, linewidth=1.6, zorder=3)
+    for fitted in _series(curves.filter(pl.col("marker") == quantity).drop_nulls("fitted").sort("years")):
+        low, high = (fitted[name].cast(pl.Float64).to_numpy() for name in ("fitted_low", "fitted_high"))
+        axes.fill_between(fitted["years"].to_numpy(), low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+        axes.plot(fitted["years"].to_numpy(), fitted["fitted"].to_numpy(), color=colour, linewidth=1.6, zorder=3)
     column = _READING[quantity]
     if column in readings.columns:
         dots = frames.to_pandas(
@@ -175,6 +177,14 @@ def _draw_course(
         axes.set_ylim(*limits)
     else:
         style.plain_log_axis(axes, "y", *limits)
+
+
+def _series(fitted: pl.DataFrame) -> list[pl.DataFrame]:
+    """Cut a fitted course where its times leave a gap: within a series they are evenly spaced."""
+    step, widest_beside = pl.col("step"), pl.max_horizontal(pl.col("step").shift(1), pl.col("step").shift(-1))
+    steps = fitted.with_columns(pl.col("years").diff().alias("step"))
+    series = (step > _GAP * widest_beside).fill_null(False).cum_sum().alias("series")
+    return steps.with_columns(series).partition_by("series", maintain_order=True)
 
 
 def _shade(axes: Axes, windows: pl.DataFrame) -> None:

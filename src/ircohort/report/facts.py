@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from ircohort import frames, glycaemia
-from ircohort.schema import VERDICTS
+from ircohort.report.movement import Movement, gather_movement
+from ircohort.schema import COURSES, STAGES, VERDICTS
 
 CLASSES = ("read", "used", "rejected", "merged", "set_aside", "not_asked_for")
 """The columns of the ledger; the first is the sum of the others."""
@@ -45,13 +46,18 @@ class Window:
 
 @dataclass(frozen=True)
 class Person:
-    """A flagged person; ``number`` is the place among the flagged rows of the table of participants, from 1."""
+    """A flagged person; ``number`` is the place among the flagged rows of the table of participants, from 1.
+
+    ``without_tg_hdl`` and ``beyond_expected`` are probabilities too: by insulin and glucose alone, and of a rise beyond
+    the expected course; None where they are not given.
+    """
 
     number: int
     participant_id: str | None
-    verdict: str
     marker: str | None
     probability: float | None
+    without_tg_hdl: float | None
+    beyond_expected: float | None
     rise_pct: Estimate
     windows: tuple[Window, ...]
     stage: str | None
@@ -69,8 +75,9 @@ class Share:
 class Individuals:
     """What was found person by person.
 
-    ``verdicts`` counts people by verdict; ``later`` and ``never`` are the flagged among assessable people who went on
-    to confirmed prediabetes after their first visit, and who never did (None where glycaemia was not judged).
+    ``verdicts`` counts people by verdict, ``reasons`` by verdict and reason; ``courses`` and ``stages`` count
+    assessable people and the flagged among them. ``later`` are the flagged among assessable people who went on to
+    confirmed prediabetes after their first visit (None where glycaemia was not judged).
     """
 
     n_people: int
@@ -79,10 +86,11 @@ class Individuals:
     n_flagged: int
     verdicts: Mapping[str, int]
     flagged: tuple[Person, ...]
-    expected_false: float | None
+    expected_false: Estimate
     later: Share | None
-    never: Share | None
-    reasons: tuple[tuple[str, int], ...]
+    reasons: tuple[tuple[str, str, int], ...]
+    courses: Mapping[str, Share]
+    stages: Mapping[str, Share]
     notes: tuple[str, ...]
 
 
@@ -151,6 +159,7 @@ class Facts:
     """All that the page says."""
 
     individuals: Individuals
+    movement: Movement
     course: Course | None
     models: tuple[Model, ...]
     population: tuple[Population, ...]
@@ -170,8 +179,8 @@ def gather(analysis: Any, *, identifiers: bool = False) -> Facts:
     Parameters
     ----------
     analysis
-        An ``Analysis``: ``cohort``, ``visits``, ``detection``, ``trajectory`` (or None), ``settings``, ``warnings``
-        and ``versions`` are read.
+        An ``Analysis``: ``cohort``, ``visits``, ``states``, ``detection``, ``trajectory`` (or None), ``settings``,
+        ``warnings`` and ``versions`` are read.
     identifiers
         Whether participants' identifiers and calendar dates enter the record.
 
@@ -184,6 +193,7 @@ def gather(analysis: Any, *, identifiers: bool = False) -> Facts:
     trajectory = analysis.trajectory
     return Facts(
         individuals=_individuals(analysis.detection, frames.to_polars(analysis.visits), identifiers=identifiers),
+        movement=gather_movement(analysis.states),
         course=None if trajectory is None else _course(trajectory),
         models=() if trajectory is None else tuple(_model(name, fit) for name, fit in trajectory.fits.items()),
         population=_population(frames.to_polars(analysis.detection.population)),
@@ -218,7 +228,7 @@ def _plain(record: Any) -> dict[str, Any]:
 def _individuals(detection: Any, visits: pl.DataFrame, *, identifiers: bool) -> Individuals:
     people = frames.to_polars(detection.participants)
     counted = dict(people["verdict"].cast(pl.String).value_counts().iter_rows())
-    later, never = _shares_by_progression(people, visits)
+    false = (detection.expected_false, detection.expected_false_low, detection.expected_false_high)
     return Individuals(
         n_people=people.height,
         n_visits=visits.height,
@@ -226,33 +236,36 @@ def _individuals(detection: Any, visits: pl.DataFrame, *, identifiers: bool) -> 
         n_flagged=counted.get("hidden_window", 0),
         verdicts={verdict: counted.get(verdict, 0) for verdict in VERDICTS},
         flagged=_flagged(people, frames.to_polars(detection.windows), visits, identifiers=identifiers),
-        expected_false=detection.expected_false,
-        later=later,
-        never=never,
+        expected_false=Estimate(*false),
+        later=_flagged_later(people, visits),
         reasons=_reasons(people),
+        courses=_counted(people, "course", COURSES),
+        stages=_counted(people, "stage", STAGES),
         notes=tuple(detection.notes),
     )
 
 
-def _reasons(people: pl.DataFrame) -> tuple[tuple[str, int], ...]:
-    """Count why people could not be assessed, most frequent first."""
-    silent = people.filter(pl.col("verdict") == "not_assessable")
-    reasons = silent["reason"].cast(pl.String).fill_null("no reason stated").value_counts()
-    return tuple(reasons.sort("count", "reason", descending=[True, False]).iter_rows())
+def _reasons(people: pl.DataFrame) -> tuple[tuple[str, str, int], ...]:
+    """Give (verdict, reason, people) in the order of the verdicts, the most frequent reason first."""
+    stated = people.select(pl.col("verdict").cast(pl.String), pl.col("reason").cast(pl.String))
+    stated = stated.with_columns(pl.col("reason").replace("", None).fill_null("no reason stated"))
+    counted = stated.group_by("verdict", "reason").len("people").sort("people", "reason", descending=[True, False])
+    return tuple(row for verdict in VERDICTS for row in counted.filter(pl.col("verdict") == verdict).iter_rows())
 
 
-def _shares_by_progression(people: pl.DataFrame, visits: pl.DataFrame) -> tuple[Share | None, Share | None]:
+def _counted(people: pl.DataFrame, column: str, words: tuple[str, ...]) -> dict[str, Share]:
+    """Count people by a word, and the flagged among them; words that nobody has are left out."""
+    named = people.select(pl.col(column).cast(pl.String), (pl.col("verdict") == "hidden_window").alias("flagged"))
+    parts = {word: named.filter(pl.col(column) == word)["flagged"] for word in words}
+    return {word: Share(int(part.sum()), part.len()) for word, part in parts.items() if part.len()}
+
+
+def _flagged_later(people: pl.DataFrame, visits: pl.DataFrame) -> Share | None:
     if not {"glycaemia", "glycaemia_by"} <= set(visits.columns) or visits["glycaemia"].null_count() == visits.height:
-        return None, None
-    events = glycaemia.confirmed_events(visits)
-    assessable = people.filter(pl.col("verdict") != "not_assessable")
-    later = events.filter(~pl.col("prevalent"))["participant_id"].to_list()
-    groups = (
-        assessable.filter(pl.col("participant_id").is_in(later)),
-        assessable.filter(~pl.col("participant_id").is_in(events["participant_id"].to_list())),
-    )
-    shares = [Share(group.filter(pl.col("verdict") == "hidden_window").height, group.height) for group in groups]
-    return shares[0], shares[1]
+        return None
+    later = glycaemia.confirmed_events(visits).filter(~pl.col("prevalent"))["participant_id"].to_list()
+    group = people.filter((pl.col("verdict") != "not_assessable") & pl.col("participant_id").is_in(later))
+    return Share(group.filter(pl.col("verdict") == "hidden_window").height, group.height)
 
 
 def _flagged(
@@ -268,9 +281,10 @@ def _flagged(
         Person(
             number=numbers[row["participant_id"]],
             participant_id=row["participant_id"] if identifiers else None,
-            verdict=row["verdict"],
             marker=row.get("marker"),
             probability=row.get("probability"),
+            without_tg_hdl=row.get("probability_without_tg_hdl"),
+            beyond_expected=row.get("probability_beyond_expected"),
             rise_pct=_estimate(row, "rise_pct"),
             windows=tuple(
                 _window(window, first_days.get(row["participant_id"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ircohort.report import pictures, words
+from ircohort.report import meanings, pictures, words
 from ircohort.report.facts import CLASSES, Person, gather
 
 MOST_PEOPLE = 20
@@ -25,6 +25,7 @@ FILTERS = {
         words.course_sentences,
         pictures.data_uri,
         words.edges,
+        words.false_flags,
         words.interval,
         words.name,
         words.number,
@@ -35,6 +36,7 @@ FILTERS = {
         words.setting_lines,
         words.share,
         words.shortened,
+        words.shown_reasons,
         words.span,
         words.summary,
         words.window_tile,
@@ -63,6 +65,7 @@ def render(analysis: Any, figures: Mapping[str, bytes | str], *, identifiers: bo
         The page; the same analysis gives the same text.
     """
     facts = gather(analysis, identifiers=identifiers)
+    shown = _shown(facts.individuals.flagged)
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -70,10 +73,13 @@ def render(analysis: Any, figures: Mapping[str, bytes | str], *, identifiers: bo
             facts=facts,
             figures=figures,
             further=[name for name in figures if name != "hidden_window"],
-            people=_shown(facts.individuals.flagged),
+            people=shown,
+            with_marker=any(person.marker != "insulin" for person in shown),
+            with_tg_hdl=any(person.without_tg_hdl is not None for person in shown),
+            beyond_expected=any(person.beyond_expected is not None for person in shown),
             classes=CLASSES,
-            files=words.FILES,
-            meanings=words.VERDICT_MEANING,
+            files=meanings.FILES,
+            meanings={**meanings.VERDICT_MEANING, **meanings.COURSE_MEANING},
         )
     )
 

@@ -8,45 +8,11 @@ from datetime import date
 from typing import Any
 
 from ircohort.normalisation import RULES
-from ircohort.report.facts import Account, Course, Estimate, Facts, Model, Person, Share, Window
+from ircohort.report.facts import Account, Course, Estimate, Facts, Individuals, Model, Person, Share, Window
+from ircohort.report.meanings import NAMES
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 UNKNOWN = "–"
-
-NAMES: Mapping[str, str] = {
-    "homa_ir": "HOMA-IR",
-    "tg_hdl_mg": "TG:HDL",
-    "tg_hdl": "TG:HDL",
-    "insulin": "insulin",
-    "glucose": "glucose",
-    "glucose_mg_dl": "fasting glucose",
-    "hidden_window": "hidden window",
-    "possible": "possible",
-    "not_shown": "not shown",
-    "not_assessable": "not assessable",
-    "start_of_follow_up": "start",
-    "end_of_follow_up": "end",
-    "break_in_series": "break",
-    "hdl": "HDL",
-    "hba1c": "HbA1c",
-    "bmi": "BMI",
-    "c_peptide": "C-peptide",
-}
-VERDICT_MEANING: Mapping[str, str] = {
-    "hidden_window": "flagged",
-    "possible": "more likely than not, but not sure enough for a flag",
-    "not_shown": "less likely than not; a window may have been missed",
-    "not_assessable": "the data cannot tell",
-}
-FILES: Mapping[str, str] = {
-    "visits.parquet, visits.csv": "every visit, cleaned, with its markers",
-    "participants.csv": "every participant: verdict, reason, estimates, and the number used on this page",
-    "windows.csv": "every dated window",
-    "rejected.csv": "every rejected cell with its line and the reason",
-    "model/": "the models of the cohort: fixed and random effects, curves, onset, people by year",
-    "figures/": "the figures, as PNG and SVG",
-    "manifest.json": "inputs with their SHA-256, the ledger, all settings, versions and the seed",
-}
 
 
 def name(key: str) -> str:
@@ -290,28 +256,51 @@ def _lead_sentence(course: Course, marker: str) -> str:
     )
 
 
+def false_flags(found: Individuals) -> str:
+    """Write how many flags are expected to be false, with the interval, for the strip of key numbers."""
+    between = interval(found.expected_false.low, found.expected_false.high, 0)
+    return number(found.expected_false.value) + (f" ({between})" if between else "")
+
+
 def certainty_sentences(facts: Facts) -> list[str]:
-    """Say how many flags are expected to be false, and how often people who never progress are flagged."""
+    """Say how many flags are expected to be false, how many who progress are flagged, and what detection says."""
     found = facts.individuals
     sentences = []
-    if found.n_flagged and found.expected_false is not None:
+    if found.n_flagged and found.expected_false.value is not None:
         verb = "is" if found.n_flagged == 1 else "are"
+        between = interval(found.expected_false.low, found.expected_false.high, 0)
+        within = f"; 95{NARROW}% interval of their number: {between}" if between else ""
         sentences.append(
-            f"Of {counted(found.n_flagged, 'flag')}, {number(found.expected_false)} {verb} expected to be false "
-            "(the sum of one minus each probability)."
+            f"Of {counted(found.n_flagged, 'flag')}, {number(found.expected_false.value)} {verb} expected to be false "
+            f"(the sum of one minus each probability{within})."
         )
     elif not found.n_flagged:
         sentences.append("With no flag, no false flag is expected; people with a hidden window may have been missed.")
-    if found.never is not None and found.never.whole:
-        sentences.append(_flagged_among(found.never, "never reached confirmed prediabetes"))
     if found.later is not None and found.later.whole:
-        sentences.append(_flagged_among(found.later, "reached it after their first visit"))
-    return sentences
+        sentences.append(_flagged_among(found.later, "reached confirmed prediabetes after their first visit"))
+    return [*sentences, *found.notes]
 
 
 def _flagged_among(of: Share, whom: str) -> str:
     people = counted(of.whole, "assessable person", "assessable people")
     return f"Of {people} who {whom}, {count(of.part)} ({share(of)}) {'is' if of.part == 1 else 'are'} flagged."
+
+
+def shown_reasons(reasons: Sequence[tuple[str, str, int]], most: int = 4) -> list[tuple[str, str, int]]:
+    """Keep the most frequent reasons of each verdict, and add up the rest of each.
+
+    Examples
+    --------
+    >>> shown_reasons([("not_shown", "a", 5), ("not_shown", "b", 2), ("not_shown", "c", 1)], most=1)
+    [('not_shown', 'a', 5), ('not_shown', 'other reasons', 3)]
+    """
+    lines = []
+    for verdict in dict.fromkeys(verdict for verdict, _, _ in reasons):
+        own = [line for line in reasons if line[0] == verdict]
+        kept = own if len(own) <= most + 1 else own[:most]
+        rest = sum(people for _, _, people in own[len(kept) :])
+        lines += [*kept, *([(verdict, "other reasons", rest)] if rest else [])]
+    return lines
 
 
 def reason_of_rule(rule: str) -> str:
