@@ -1,150 +1,206 @@
-"""Measure detection against simulated truth, and print the tables of docs/detection.md.
+"""Are the probabilities of detection true? Stated against true shares, in every design, and in small cohorts.
 
-    python benchmarks/detection_calibration.py [--cohorts 10] [--only NAME] [--settings refits=0]
+    python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT]
+    python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--only TEXT]
 
-Every row pools simulated cohorts. Stated and observed are the mean probability of the people at or above a limit, and
-the share of them whose noise-free course holds a hidden window.
+``pooled`` takes cohorts until 700 people have a probability of 0.8 or more, 500,000 people are judged, or the minutes
+of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where they were.
+
+*True* is the share of people whose noise-free course holds a hidden window within a series that was judged. A cell is
+within its limit if stated and true differ by at most the limit and two Monte Carlo standard errors, clustered by
+cohort (with fewer than five cohorts, of independent people). A cell of fewer than 200 people is not reachable.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
+import sys
+
+from detection_trials import FLAG, TRIALS, Cell, Job, Pool, Slopes, cell_of, chosen, judge, made_by, options, slopes_of
+
+# isort: split
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
-from ircohort.detection import DetectSettings, detect
-from ircohort.evaluation import visits_of
-from ircohort.simulation import DESIGNS, Design, simulate
+LIMITS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
+BINS = 10
+WITHIN, WITHIN_SMALL = 0.03, 0.05
+FLAGGED_ENOUGH, PEOPLE_ENOUGH = 700, 500_000
+REACHABLE_FROM = 200
+SIZES = (100, 300, 1000)
 
-LIMITS = (0.5, 0.7, 0.8, 0.9)
+
+@dataclass
+class Tally:
+    """Counts over the cohorts so far, to know when there are enough."""
+
+    flagged: int = 0
+    people: int = 0
+
+    def enough(self, file: Path) -> bool:
+        """Add a cohort, and say whether there are enough."""
+        stated = pl.read_parquet(file, columns=["probability"])["probability"]
+        self.flagged += int((stated >= FLAG).sum())
+        self.people += stated.len()
+        return self.flagged >= FLAGGED_ENOUGH or self.people >= PEOPLE_ENOUGH
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A design, how its visits are spoilt before detection, and how many cohorts of it are pooled at most."""
+class Pooled:
+    """The people of all cohorts who have a probability, and what is known of the cohorts."""
 
-    design: Design
-    permuted: bool = False
-    half_life_years: float | None = None
-    cohorts: int = 1000
+    stated: np.ndarray
+    true: np.ndarray
+    cohort: np.ndarray
+    flagged: np.ndarray
+    n_cohorts: int
+    n_refused: int
+    n_people: int
+    n_true: int
+    n_true_planned: int
+    slope_sd: float | None
+    seconds: float
 
-
-def _clinic(**changes: float) -> Design:
-    return replace(DESIGNS["clinic"], **changes)
-
-
-TRIALS = {
-    "clinic, 500 people, 12 annual": Trial(_clinic()),
-    "clinic, 500 people, 6 annual": Trial(_clinic(n_visits=6)),
-    "clinic, 100 people, 12 annual": Trial(_clinic(n_participants=100)),
-    "clinic, 300 people, 12 annual": Trial(_clinic(n_participants=300)),
-    "clinic, 100 people, 6 annual": Trial(_clinic(n_participants=100, n_visits=6)),
-    "clinic, 300 people, 6 annual": Trial(_clinic(n_participants=300, n_visits=6)),
-    "clinic, 3,000 people, 12 annual": Trial(_clinic(n_participants=3000), cohorts=3),
-    "population, 500 people, 12 annual": Trial(DESIGNS["population"]),
-    "population, 3,000 people, 12 annual": Trial(replace(DESIGNS["population"], n_participants=3000), cohorts=3),
-    "clinic, 500, 12 annual, visits permuted": Trial(_clinic(), permuted=True),
-    "no loss of sensitivity, 500, 12 annual": Trial(_clinic(kappa_median=0.0)),
-    "clinic, 500, 12 annual, serial correlation": Trial(_clinic(), half_life_years=1.0),
-}
+    def cell(self, inside: np.ndarray) -> Cell:
+        """Compare stated and true among some people."""
+        return cell_of(self.stated[inside], self.true[inside], self.cohort[inside], self.n_cohorts)
 
 
-def permute(visits: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Deal each participant's readings out to that participant's visits at random."""
-    rng = np.random.default_rng(seed)
-    order = visits.with_columns(pl.Series("shuffle", rng.random(visits.height))).sort("participant_id", "shuffle")
-    times = visits.sort("participant_id", "years")["years"]
-    return order.with_columns(times.alias("years")).drop("shuffle").sort("participant_id", "years")
-
-
-def correlate(visits: pl.DataFrame, half_life: float, log_sd: float, seed: int) -> pl.DataFrame:
-    """Add to log insulin a wandering of as much variance as a reading has, whose memory fades by the half-life."""
-    rng = np.random.default_rng(seed)
-    ordered = visits.sort("participant_id", "years")
-    gaps = ordered["years"].diff().fill_null(0.0).to_numpy()
-    begins = (ordered["participant_id"] != ordered["participant_id"].shift(1)).fill_null(True).to_numpy()
-    kept = np.where(begins, 0.0, 0.5 ** (gaps / half_life))
-    noise, drift = rng.normal(0, log_sd, ordered.height), np.zeros(ordered.height)
-    for i in range(ordered.height):
-        drift[i] = kept[i] * drift[i - 1] + np.sqrt(1 - kept[i] ** 2) * noise[i]
-    return ordered.with_columns(pl.col("insulin_uiu_ml") * pl.Series(np.exp(drift)))
-
-
-def judge(trial: Trial, settings: DetectSettings, seed: int) -> tuple[pl.DataFrame, pl.DataFrame, int, float]:
-    """Simulate and judge one cohort: people with truth, population, flags, seconds."""
-    simulated = simulate(trial.design, seed=seed)
-    visits = visits_of(simulated, units=trial.design.units)
-    if trial.permuted:
-        visits = permute(visits, seed)
-    if trial.half_life_years is not None:
-        visits = correlate(visits, trial.half_life_years, trial.design.insulin_log_sd, seed)
-    begun = time.perf_counter()
-    found = detect(visits, settings, seed=seed)
-    seconds = time.perf_counter() - begun
-    truth = simulated.truth.select("participant_id", "hidden_window")
-    people = found.participants.select("participant_id", "probability", "verdict")
-    return people.join(truth, on="participant_id"), found.population, found.n_flagged, seconds
-
-
-def area_under_curve(probability: np.ndarray, truth: np.ndarray) -> float:
-    """Probability that a person with a window is ranked above one without."""
-    if truth.all() or not truth.any():
-        return float("nan")
-    ranks = rankdata(probability)
-    return float((ranks[truth].mean() - (truth.sum() + 1) / 2) / (~truth).sum())
-
-
-def row(name: str, trial: Trial, settings: DetectSettings, cohorts: int) -> str:
-    """One line of the table."""
-    judged = [judge(trial, settings, 1000 + seed) for seed in range(min(cohorts, trial.cohorts))]
-    people = pl.concat([part[0] for part in judged])
+def pool(files: list[Path]) -> Pooled:
+    """Read the cohorts of a design."""
+    tables = [pl.read_parquet(file) for file in files]
+    columns = ("number", "probability", "hidden_window", "hidden_window_planned", "verdict")
+    people = pl.concat([table.select(columns) for table in tables])
     seen = people.drop_nulls("probability")
-    probability, truth = seen["probability"].to_numpy(), seen["hidden_window"].to_numpy()
-    insulin = pl.concat([part[1].filter(pl.col("marker") == "insulin") for part in judged])
-    spread = insulin["slope_sd_pct_per_year"].mean()
-    flags = sorted(part[2] for part in judged)
-    refused = sum(not part[0]["probability"].count() for part in judged)
-    cells = []
-    for limit in LIMITS:
-        above = probability >= limit
-        pair = f"{probability[above].mean():.2f} / {truth[above].mean():.2f} ({above.sum()})" if above.any() else "-"
-        cells.append(pair)
-    middle = float(np.median([part[3] for part in judged]))
-    return " | ".join(
-        [
-            f"| {name}",
-            f"{len(judged)} ({refused})",
-            "-" if spread is None else f"{spread:.1f}",
-            f"{truth.mean():.2f} / {probability.mean():.2f}" if len(seen) else "-",
-            f"{area_under_curve(probability, truth):.2f}" if len(seen) else "-",
-            *cells,
-            f"{flags[0]}, {flags[len(flags) // 2]}, {flags[-1]}",
-            f"{middle:.1f} |",
-        ]
+    spreads = [table["slope_sd_pct"][0] for table in tables if table["slope_sd_pct"][0] is not None]
+    return Pooled(
+        stated=seen["probability"].to_numpy(),
+        true=seen["hidden_window"].to_numpy(),
+        cohort=seen["number"].to_numpy().astype(np.int64),
+        flagged=(seen["verdict"] == "hidden_window").to_numpy(),
+        n_cohorts=len(tables),
+        n_refused=sum(table["probability"].null_count() == table.height for table in tables),
+        n_people=people.height,
+        n_true=int(people["hidden_window"].sum()),
+        n_true_planned=int(people["hidden_window_planned"].sum()),
+        slope_sd=float(np.mean(spreads)) if spreads else None,
+        seconds=float(np.median([table["seconds"][0] for table in tables])),
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cohorts", type=int, default=10)
-    parser.add_argument("--only", default="", help="trials whose name holds this text")
-    parser.add_argument("--settings", nargs="*", default=[], help="settings of whole numbers, such as refits=0")
+def verdict(cell: Cell, within: float) -> str:
+    """Say whether a cell is within its limit."""
+    if cell.n < REACHABLE_FROM:
+        return "not reachable"
+    beyond = abs(cell.difference) - within
+    return "pass" if beyond <= 2 * cell.error else "**FAIL**"
+
+
+def row(name: str, cell: Cell, within: float) -> str:
+    """Give a cell as a line of a table."""
+    numbers = f"{cell.stated:.3f} | {cell.true:.3f} | {cell.difference:+.3f} | {cell.error:.3f}" if cell.n else "| | |"
+    return f"| {name} | {cell.n:,} | {numbers} | {verdict(cell, within)} |"
+
+
+def tables_of(found: Pooled, within: float) -> list[str]:
+    """Give the table of a design: ten bins, above the limits, and the flagged."""
+    lines = ["| stated probability | n | stated | true | difference | SE | |", "| --- |" + " ---: |" * 5 + " --- |"]
+    edges = np.linspace(0, 1, BINS + 1)
+    which = np.minimum((found.stated * BINS + 1e-9).astype(int), BINS - 1)
+    lines += [row(f"{edges[j]:.1f} to {edges[j + 1]:.1f}", found.cell(which == j), within) for j in range(BINS)]
+    lines += [row(f"from {limit:g}" if limit else "all", found.cell(found.stated >= limit), within) for limit in LIMITS]
+    return [*lines, row("flagged", found.cell(found.flagged), within)]
+
+
+def failures(found: Pooled, within: float) -> int:
+    """Count the cells beyond their limit."""
+    return sum("FAIL" in line for line in tables_of(found, within))
+
+
+def about(found: Pooled, slopes: Slopes) -> str:
+    """Say what was simulated, and how hard the design is."""
+    spread = "not given" if found.slope_sd is None else f"{found.slope_sd:.2f} %"
+    return (
+        f"Slope of true log insulin: SD {slopes.sd:.2f} % per year (as estimated by detection: {spread}); reliability "
+        f"of one person's slope {slopes.reliability:.2f}. {found.n_people:,} people in {found.n_cohorts:,} cohorts "
+        f"({found.n_refused:,} refused), {found.stated.size:,} judged, {int((found.stated >= FLAG).sum()):,} from "
+        f"{FLAG:g}, {int(found.flagged.sum()):,} flagged. A window within a judged series: {found.n_true:,} people; "
+        f"within the whole follow-up: {found.n_true_planned:,}. {found.seconds:.1f} s a cohort (median)."
+    )
+
+
+def pooled(given) -> int:
+    """Print the tables of all designs; give the number of failures."""
+    failed = 0
+    with Pool(given.workers) as workers:
+        for name in chosen(list(TRIALS), given.only):
+            design = replace(TRIALS[name], n_participants=given.people)
+            most = -(-PEOPLE_ENOUGH // given.people)
+
+            def make(number: int, name: str = name, design=design) -> Job:
+                return Job(name, design, number, given.work)
+
+            files = workers.until(make, judge, Tally().enough, most, given.minutes)
+            print(f"\n## {name}\n")
+            if not files:
+                print("Not measured: no cohort was judged in the time given.", flush=True)
+                continue
+            found = pool(files)
+            failed += failures(found, WITHIN)
+            print("\n".join([about(found, slopes_of(design)), "", *tables_of(found, WITHIN)]), flush=True)
+    return failed
+
+
+def small(given) -> int:
+    """Print one line for each design and size of cohort; give the number of failures."""
+    failed = 0
+    head = " | ".join(f"from {limit:g}: n, stated / true" if limit else "all: n, stated / true" for limit in LIMITS)
+    print(f"\n| design | people | cohorts | refused | {head} | beyond {WITHIN_SMALL} |")
+    print("| --- |" + " ---: |" * (3 + len(LIMITS)) + " --- |")
+    with Pool(given.workers) as workers:
+        for name in chosen(list(TRIALS), given.only):
+            for size in given.sizes:
+                design = replace(TRIALS[name], n_participants=size)
+
+                def make(number: int, name: str = name, design=design) -> Job:
+                    return Job(name, design, number, given.work)
+
+                files = workers.until(make, judge, lambda _: False, given.cohorts, given.minutes)
+                if not files:
+                    print(f"| {name} | {size:,} | 0 |" + " |" * (2 + len(LIMITS)), flush=True)
+                    continue
+                found = pool(files)
+                failed += failures(found, WITHIN_SMALL)
+                print(small_row(name, size, found), flush=True)
+    return failed
+
+
+def small_row(name: str, size: int, found: Pooled) -> str:
+    """Give the line of a design and size: cells in the large, and which of all cells are beyond the limit."""
+    cells = [found.cell(found.stated >= limit) for limit in LIMITS]
+    shown = [f"{cell.n:,}, {cell.stated:.2f} / {cell.true:.2f}" if cell.n else "0" for cell in cells]
+    beyond = [line.split("|")[1].strip() for line in tables_of(found, WITHIN_SMALL) if "FAIL" in line]
+    said = "**FAIL**: " + "; ".join(beyond) if beyond else "refused" if not found.stated.size else "none"
+    refused = f"{found.n_refused / found.n_cohorts:.0%}"
+    return f"| {name} | {size:,} | {found.n_cohorts} | {refused} | " + " | ".join(shown) + f" | {said} |"
+
+
+def main() -> int:
+    parser = options(__doc__)
+    parser.add_argument("what", choices=("pooled", "small"))
+    parser.add_argument("--people", type=int, default=3000, help="people in a pooled cohort")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="people in the small cohorts")
+    parser.add_argument("--cohorts", type=int, default=200, help="small cohorts of each design and size")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design (and size)")
     given = parser.parse_args()
-    settings = DetectSettings(**{key: int(value) for key, value in (pair.split("=") for pair in given.settings)})
-    limits = " | ".join(f"from {limit:g}: stated / observed (n)" for limit in LIMITS)
-    print(
-        f"| design | cohorts (refused) | slope SD, % per year | true share / mean probability | AUC | {limits} "
-        "| flagged: least, median, most | seconds |"
-    )
-    print("|" + " --- |" * (7 + len(LIMITS)))
-    for name, trial in TRIALS.items():
-        if given.only in name:
-            print(row(name, trial, settings, given.cohorts), flush=True)
+    titles = {"pooled": "# Stated against true probabilities", "small": "# The same in small cohorts"}
+    print(f"{titles[given.what]}\n\n{made_by('detection_calibration.py')}")
+    failed = pooled(given) if given.what == "pooled" else small(given)
+    print(f"\n{failed} cells beyond their limit.")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Hold detection against the oracle and against simple rules, and print the table of ``detection_power.md``.
+
+    python benchmarks/detection_power.py --work DIRECTORY [--people 2000] [--cohorts 2] [--library 60000]
+
+Each row of a design is one way to rate the same assessable people: the oracle (``benchmarks/oracle.py``: all readings,
+the true population, the true variation; beside it the oracle on the readings that enter detection, and on all but
+TG:HDL), detection, and each simple rule behind each gate. Differences come with the standard error of a bootstrap over
+people, paired, with the oracle's library as given. The best rule is chosen for each measure after the fact.
+"""
+
+from __future__ import annotations
+
+from detection_trials import TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
+
+# isort: split
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from oracle import Library, ask, make_library, readings_of
+
+from ircohort.detection import DetectSettings, detect
+from ircohort.detection.selection import select_series
+from ircohort.evaluation import GATES, RULES, apply_rules
+from ircohort.evaluation.cohorts import draw_cohort
+from ircohort.evaluation.ranking import MEASURES, measures, ranks_of
+from ircohort.simulation import Design
+
+Floats = NDArray[np.float64]
+
+AUC_WITHIN, AUC_WITHIN_SIX_ANNUAL, PPV_SHARE = 0.03, 0.04, 0.9
+_BOOTSTRAP = 200
+_ORACLES = ("oracle, readings that enter", "oracle, without TG:HDL")
+_LIBRARIES: dict[tuple[Design, int], Library] = {}  # of this process
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Assessable people of all cohorts: ``truth`` (n,), ratings (n,) by name, and what is known of the cohorts."""
+
+    truth: NDArray[np.bool_]
+    ratings: dict[str, Floats]
+    people: int
+    effective: Floats
+
+
+def rate(job: Job, library_size: int) -> Path:
+    """Simulate a cohort, rate its people in every way, and keep that."""
+    settings = DetectSettings(noise_check=False)
+    key = (replace(job.design, n_participants=1), library_size)
+    if key not in _LIBRARIES:
+        _LIBRARIES.clear()  # of another design
+        _LIBRARIES[key] = make_library(job.design, library_size)
+    library = _LIBRARIES[key]
+    cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=settings)
+    readings = readings_of(cohort.visits, library.planned)
+    answer = ask(library, readings)
+    entered = ask(library, readings_of(entering(cohort.visits), library.planned, readings))
+    without = ask(library, replace(readings, value=readings.value * np.array([1, 1, np.nan])[:, None, None]))
+    oracles = {"oracle": answer, _ORACLES[0]: entered, _ORACLES[1]: without}
+    found = detect(cohort.visits, settings, seed=job.seed).participants
+    table = cohort.truth.select("participant_id", "hidden_window")
+    for more in (
+        pl.DataFrame({"participant_id": answer.participants} | {k: v.probability for k, v in oracles.items()}),
+        pl.DataFrame({"participant_id": answer.participants, "effective": answer.effective}),
+        found.select("participant_id", detect="probability"),
+        apply_rules(cohort.visits),
+    ):
+        table = table.join(more, on="participant_id", how="left")
+    keep(table, job.file)
+    return job.file
+
+
+def rated(files: list[Path]) -> Rated:
+    """Read the ratings of all cohorts of a design."""
+    everyone = pl.concat([pl.read_parquet(file) for file in files])
+    assessable = everyone.drop_nulls("detect")
+    ratings = {name: assessable[name].to_numpy() for name in ("oracle", *_ORACLES, "detect")}
+    for gate in GATES:
+        passes = assessable[f"gate_{gate}"].to_numpy()
+        for rule in RULES:
+            rating = np.where(passes, assessable[rule].fill_null(-np.inf).to_numpy(), -np.inf)
+            ratings[rule if gate == "none" else f"{rule}, {gate}"] = rating
+    truth = assessable["hidden_window"].to_numpy()
+    return Rated(truth, ratings, everyone.height, everyone["effective"].to_numpy())
+
+
+def entering(visits: pl.DataFrame) -> pl.DataFrame:
+    """Keep the visits that enter detection."""
+    used = select_series(visits, DetectSettings()).readings.select("participant_id", "years")
+    return visits.join(used, on=["participant_id", "years"], how="semi", maintain_order="left")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Measures of each rating: ``once`` (ratings, 4) and in resamples of people ``again`` (replicates, ratings, 4)."""
+
+    names: list[str]
+    once: Floats
+    again: Floats
+
+    def of(self, name: str, measure: str) -> float:
+        return float(self.once[self.names.index(name), MEASURES.index(measure)])
+
+    def apart(self, one: str, other: str, measure: str, factor: float = 1.0) -> tuple[float, float]:
+        """One less a multiple of another, with its standard error."""
+        i, j, k = self.names.index(one), self.names.index(other), MEASURES.index(measure)
+        difference = self.again[:, i, k] - factor * self.again[:, j, k]
+        return float(self.once[i, k] - factor * self.once[j, k]), float(np.nanstd(difference))
+
+
+def measure(found: Rated) -> Drawn:
+    ranks = [ranks_of(found.truth, rating) for rating in found.ratings.values()]
+    generator = np.random.default_rng(0)
+    n = found.truth.size
+    weights = [np.bincount(generator.integers(n, size=n), minlength=n).astype(float) for _ in range(_BOOTSTRAP)]
+    once = np.array([measures(each, np.ones(n)) for each in ranks], dtype=float)
+    again = np.array([[measures(each, weight) for each in ranks] for weight in weights], dtype=float)
+    return Drawn(list(found.ratings), once, again)
+
+
+def verdicts(drawn: Drawn, auc_within: float) -> list[str]:
+    """Hold the measures against what is asked for; differences with their standard error."""
+    lines = []
+    short, error = drawn.apart("oracle", "detect", "auc")
+    words = f"AUC {short:.3f} ± {error:.3f} below the oracle, allowed {auc_within}"
+    lines.append(_line(auc_within - short, error, words))
+    for name in MEASURES[1:]:
+        beyond, error = drawn.apart("detect", "oracle", name, PPV_SHARE)
+        share = drawn.of("detect", name) / drawn.of("oracle", name)
+        words = f"{name}: {share:.0%} of the oracle's, asked {PPV_SHARE:.0%} ({beyond:+.3f} ± {error:.3f})"
+        lines.append(_line(beyond, error, words))
+    for name in MEASURES:
+        best = max(drawn.names[2 + len(_ORACLES) :], key=lambda rule, name=name: drawn.of(rule, name))
+        gain, error = drawn.apart("detect", best, name)
+        lines.append(_line(gain, error, f"{name}: {gain:+.3f} ± {error:.3f} against the best rule ({best})"))
+    return lines
+
+
+def _line(margin: float, error: float, words: str) -> str:
+    """Say whether a margin is there, is missing, or is missing by less than two standard errors."""
+    verdict = "PASS" if margin >= 0 else "SHORT, within two standard errors" if margin >= -2 * error else "FAIL"
+    return f"- {verdict}: {words}"
+
+
+def report(design: Design, found: Rated, library: int) -> None:
+    """Print what was found of a design."""
+    n, effective, slopes = found.truth.size, np.quantile(found.effective, [0.1, 0.5]), slopes_of(design)
+    print(
+        f"Slope of true log insulin: SD {slopes.sd:.2f} % per year, reliability of one person's slope "
+        f"{slopes.reliability:.2f}. {n:,} of {found.people:,} people assessable"
+        + (f", {found.truth.mean():.1%} with a window. " if n else ". ")
+        + f"Oracle: {library:,} trajectories, effective {effective[0]:.0f} (10 %) and {effective[1]:.0f} (median)."
+    )
+    if n < 200 or not found.truth.any() or found.truth.all():
+        print("\nNot reachable in this design: fewer than 200 people are judged.", flush=True)
+        return
+    drawn = measure(found)
+    print("\n| rating | AUC | PPV, top 2 % | PPV, top 5 % | PPV, as many as there are |\n| --- |" + " ---: |" * 4)
+    for rating in drawn.names:
+        print(f"| {rating} | " + " | ".join(f"{drawn.of(rating, name):.3f}" for name in MEASURES) + " |")
+    six_annual = design.n_visits == 6 and design.years_between_visits == 1
+    print("\n" + "\n".join(verdicts(drawn, AUC_WITHIN_SIX_ANNUAL if six_annual else AUC_WITHIN)), flush=True)
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--cohorts", type=int, default=2)
+    parser.add_argument("--library", type=int, default=60_000)
+    parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design")
+    given = parser.parse_args()
+    print(f"# Detection beside the oracle and beside simple rules\n\n{made_by('detection_power.py')}")
+    with Pool(given.workers) as workers:
+        for name in chosen(list(TRIALS), given.only):
+            design = replace(TRIALS[name], n_participants=given.people)
+
+            def make(number: int, name: str = name, design: Design = design) -> Job:
+                return Job(f"power, {given.library}, {name}", design, number, given.work)
+
+            begun = time.perf_counter()
+            work = partial(rate, library_size=given.library)
+            files = workers.until(make, work, lambda _: False, given.cohorts, given.minutes)
+            print(f"\n## {name}\n")
+            if not files:
+                print("Not measured: no cohort was judged in the time given.", flush=True)
+                continue
+            report(design, rated(files), given.library)
+            print(f"- {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
