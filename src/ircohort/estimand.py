@@ -72,7 +72,7 @@ def find_windows(
     rule = definition or HiddenWindow()
     marker = np.atleast_2d(np.asarray(log_marker, dtype=float)).T
     normal = (rule.glucose_cut_off_mg_dl > np.atleast_2d(glucose_mg_dl).T) & np.isfinite(marker)
-    found = search_windows(np.where(normal, marker, np.inf), normal, partners(years, rule.min_years))
+    found = search_windows(np.where(normal, marker, 0.0), normal, partners(years, rule.min_years))
     present = found.log_rise >= np.log1p(rule.min_rise) - 1e-12
 
     def dated(at: NDArray[np.intp]) -> Floats:
@@ -106,37 +106,44 @@ class Search:
     run_start: NDArray[np.intp]
 
 
-def search_windows(marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp]) -> Search:
+def search_windows(
+    marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp], *, dated: bool = True
+) -> Search:
     """Find the largest rise of each curve over pairs of times with nothing but normal glucose between them.
 
     Parameters
     ----------
     marker, normal
-        (k, N) log marker and whether it counts, times first; a marker that does not count is taken for infinite.
+        (k, N) log marker, finite, and whether the time counts, times first.
     partner
         (k,) from :func:`partners`.
+    dated
+        Whether the rows are asked for too; they are 0 otherwise.
     """
     k, n = marker.shape
-    lowest, lowest_at = np.empty_like(marker), np.empty(marker.shape, dtype=np.int16)
-    best, start, end, run_start = np.full(n, -np.inf), *(np.zeros(n, dtype=np.intp) for _ in range(3))
-    run = np.zeros(n, dtype=np.int16)
+    start, end, run_start = (np.zeros(n if dated else 0, dtype=np.intp) for _ in range(3))
+    infinite = marker.dtype.type(np.inf)
+    best, lowest = np.full(n, -infinite), np.full(n, infinite)
+    counts, lasted = normal.astype(np.int16), np.zeros(n, dtype=np.int16)
+    lowest_at = np.zeros(n if dated else 0, dtype=np.int16)
+    entered = 0
     for j in range(k):
-        ok, value = normal[j], marker[j]
-        begins = ok & ~normal[j - 1] if j else ok
-        run[begins] = j
-        if j:
-            lower = begins | (value < lowest[j - 1])
-            lowest[j], lowest_at[j] = np.where(lower, value, lowest[j - 1]), np.where(lower, j, lowest_at[j - 1])
-        else:
-            lowest[j], lowest_at[j] = value, 0
-        e = partner[j]
-        if e < 0:
+        lasted = (lasted + 1) * counts[j]  # rows of the stretch so far
+        lowest = np.where(normal[j], lowest, infinite)
+        # The lowest marker of those times of the stretch that lie far enough back.
+        for e in range(entered, int(partner[j]) + 1):
+            value = np.where(lasted > j - e, marker[e], infinite)
+            if dated:
+                np.copyto(lowest_at, e, where=value < lowest)
+            np.minimum(lowest, value, out=lowest)
+            entered = e + 1
+        if not entered:
             continue
-        rise = np.full(n, -np.inf)
-        np.subtract(value, lowest[e], out=rise, where=ok & (run <= e))
-        better = rise > best
-        best[better], end[better] = rise[better], j
-        start[better], run_start[better] = lowest_at[e][better], run[better]
+        rise = marker[j] - lowest
+        if dated:
+            better = rise > best
+            start[better], end[better], run_start[better] = lowest_at[better], j, j + 1 - lasted[better]
+        np.maximum(best, rise, out=best)
     return Search(best, start, end, run_start)
 
 

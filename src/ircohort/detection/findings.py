@@ -30,8 +30,11 @@ from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
 
-BLOCK = 256
-"""Series whose draws are held at once."""
+DRAWS_AT_ONCE = 1 << 17
+"""Draws of all series of a block together: they fit the cache."""
+
+TURNS_AT_ONCE = 8192
+"""Series in which turns are looked for at once."""
 
 MANY = 50_000
 """Series above which a quarter of the draws must do."""
@@ -150,12 +153,11 @@ class Judge:
             whole[name][rows] = values
         return whole
 
-    def _by_population(self, present: NDArray[np.bool_]) -> list[list[float]]:
+    def _by_population(self, present: NDArray[np.bool_]) -> pl.Series:
         """Give the probability under each population."""
         blocks = self.noise.blocks(len(self.cohort.populations))
         shares = np.column_stack([present[:, block].mean(axis=1) for block in blocks])
-        rows: list[list[float]] = self.cohort.correction(shares).tolist()
-        return rows
+        return pl.Series(self.cohort.correction(shares)).arr.to_list()
 
     def _curves(self, drawn: Drawn, segments: pl.DataFrame) -> pl.DataFrame:
         parts = [pl.DataFrame(schema=CURVE_SCHEMA)]
@@ -200,7 +202,14 @@ def _turns(cohort: Cohort, marker: str, settings: DetectSettings) -> Floats:
     same = series[1:] == series[:-1]
     # Of neighbouring readings: around lines, those who turn would count as scatter.
     scatter = float(np.sqrt(0.5 * np.mean(np.diff(values)[same] ** 2)))
-    return np.stack(turn_shares(series, readings.years[has], values, cohort.keys.height, scatter, least))
+    years, n = readings.years[has], cohort.keys.height
+
+    def turned(first: int) -> Floats:
+        some = slice(*np.searchsorted(series, (first, first + TURNS_AT_ONCE)))
+        count = min(TURNS_AT_ONCE, n - first)
+        return np.stack(turn_shares(series[some] - first, years[some], values[some], count, scatter, least))
+
+    return np.concatenate(each(turned, range(0, n, TURNS_AT_ONCE), len(series)), axis=1)
 
 
 def _triple(name: str, values: Floats) -> list[tuple[str, Floats]]:
@@ -230,6 +239,7 @@ def judge_series(
     judge = Judge(cohort, marker, settings, noise, expected, cohort.keys.height <= CURVES_UP_TO, prior, turns)
     # Series of one length share a grid: side by side, they are judged at once.
     segments = segments.sort(pl.col("last") - pl.col("first"), *KEY)
-    blocks = [segments[begin : begin + BLOCK] for begin in range(0, segments.height, BLOCK)]
+    size = max(1, DRAWS_AT_ONCE // draws)
+    blocks = [segments[begin : begin + size] for begin in range(0, segments.height, size)]
     parts = each(judge, blocks, segments.height * draws)
     return Judged(pl.concat([part.series for part in parts]), pl.concat([part.curves for part in parts]))

@@ -28,6 +28,7 @@ AS_GOOD = 6.0
 """Populations whose Akaike criterion lies within this of the best one are averaged over."""
 
 _CYCLES = 40
+_FURTHER_CYCLES = 20  # from a fit that differs in the straightness of one component
 _TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
 _COMMON_SHARE = 0.3  # of the common covariance, towards which components are pulled
 
@@ -78,7 +79,7 @@ def _straightening(start: Population, sums: Sums, common: Population) -> list[Po
     for k in np.argsort(-fits[0].weights, kind="stable"):
         straight = fits[-1].straight.copy()
         straight[k] = True
-        fits.append(climb(replace(fits[-1], straight=straight), sums, _CYCLES, pull=pull_of(common)))
+        fits.append(climb(replace(fits[-1], straight=straight), sums, _FURTHER_CYCLES, pull=pull_of(common)))
         if fits[-1].criterion > fits[-2].criterion:
             break
     return fits

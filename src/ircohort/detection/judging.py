@@ -11,6 +11,7 @@ from ircohort.detection.curves import Axes
 from ircohort.estimand import COURSES, HiddenWindow, Search, course_of, last_of_run, search_windows
 
 Floats = NDArray[np.float64]
+Draws = NDArray[np.float32]
 
 STEP_YEARS = 0.25
 """Widest step of the grid on which drawn courses are judged."""
@@ -31,7 +32,7 @@ class Drawn:
     """Drawn courses of n series: ``courses`` (d, n, draws) on ``axes``, and the ``follow_up`` (n,) of each in years."""
 
     axes: Axes
-    courses: Floats
+    courses: Floats | Draws
     follow_up: Floats
 
     def at(self, outcome: str, years: Floats) -> Floats:
@@ -40,9 +41,12 @@ class Drawn:
         basis = self.axes.basis(years)[..., : rows.stop - rows.start]
         j = self.axes.outcomes.index(outcome)
         # One matrix product per series: (p, k) by (k, draws); the first polynomial is 1 and carries the mean.
-        scaled = self.axes.sd[j] * self.courses[rows]
-        scaled[0] += self.axes.mean[j]
-        return np.asarray(np.matmul(basis.transpose(1, 0, 2), scaled.transpose(1, 0, 2)).transpose(1, 0, 2))
+        kind = self.courses.dtype.type
+        scaled = kind(self.axes.sd[j]) * self.courses[rows]
+        scaled[0] += kind(self.axes.mean[j])
+        values = np.empty((len(basis), *scaled.shape[1:]), dtype=kind)
+        np.matmul(basis.astype(kind).transpose(1, 0, 2), scaled.transpose(1, 0, 2), out=values.transpose(1, 0, 2))
+        return values
 
     def take(self, series: NDArray[np.intp]) -> Drawn:
         """Keep some of the series."""
@@ -92,9 +96,11 @@ def _curves(drawn: Drawn, marker: str, grid: Grid, rule: HiddenWindow) -> _Curve
     return _Curves(drawn.at(marker, grid.years).reshape(k, -1), normal.reshape(k, -1))
 
 
-def _searched(curves: _Curves, grid: Grid, rule: HiddenWindow) -> tuple[Search, NDArray[np.bool_]]:
+def _searched(
+    curves: _Curves, grid: Grid, rule: HiddenWindow, *, dated: bool = False
+) -> tuple[Search, NDArray[np.bool_]]:
     """Search curves on one grid: what was found, and which hold a window."""
-    found = search_windows(np.where(curves.normal, curves.marker, np.inf), curves.normal, grid.partner)
+    found = search_windows(curves.marker, curves.normal, grid.partner, dated=dated)
     return found, found.log_rise >= np.log1p(rule.min_rise) - 1e-12
 
 
@@ -147,7 +153,7 @@ def date_windows(drawn: Drawn, marker: str, rule: HiddenWindow) -> Dated:
     for who, grid in grids(drawn.follow_up, rule.min_years):
         curves = _curves(drawn.take(who), marker, grid, rule)
         log_marker, normal = curves.marker, curves.normal
-        found, present = _searched(curves, grid, rule)
+        found, present = _searched(curves, grid, rule, dated=True)
         k, shape = len(grid.years), (len(who), -1)
         there, column = present.reshape(shape), np.arange(present.size)
         falls_back = log_marker[found.end, column] - log_marker[-1] >= 0.5 * found.log_rise
@@ -175,7 +181,11 @@ def quantiles_where(values: Floats, there: NDArray[np.bool_]) -> Floats:
 
 def quantiles(values: Floats) -> Floats:
     """2.5 %, 50 % and 97.5 % points over the last axis, as the first axis of the result."""
-    return np.asarray(np.quantile(values, LEVELS, axis=-1))
+    ordered = np.sort(values, axis=-1)
+    place = (values.shape[-1] - 1) * np.array(LEVELS)
+    below = np.floor(place).astype(np.intp)
+    low, high = ordered[..., below], ordered[..., np.minimum(below + 1, values.shape[-1] - 1)]
+    return np.moveaxis(low + (place - below) * (high - low), -1, 0)
 
 
 @dataclass(frozen=True)

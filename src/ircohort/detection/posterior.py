@@ -13,6 +13,7 @@ from ircohort.detection.population import NODE_WEIGHTS, NODES, Population, evide
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
+Draws = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def make_noise(size: int, draws: int, seed: int) -> Noise:
     return Noise(ndtri(points[:, :size].T), points[:, size].copy())
 
 
-def draw_courses(populations: tuple[Population, ...], sums: Sums, noise: Noise) -> Floats:
+def draw_courses(populations: tuple[Population, ...], sums: Sums, noise: Noise) -> Draws:
     """Draw courses (d, n, draws) of the series of ``sums``, on standardised axes.
 
     Each population gives its share of the draws: uncertainty about the population is averaged over.
@@ -48,17 +49,19 @@ def draw_courses(populations: tuple[Population, ...], sums: Sums, noise: Noise) 
     return np.concatenate(drawn, axis=2)
 
 
-def _draw(population: Population, sums: Sums, normal: Floats, choice: Floats) -> Floats:
+def _draw(population: Population, sums: Sums, normal: Floats, choice: Floats) -> Draws:
     parts = posteriors(population, evidence(sums, population.residual))
     share, _ = memberships(parts)
     upper = np.cumsum(share.reshape(-1, sums.n), axis=0)
     picked = (choice[None, None, :] > upper[:-1, :, None]).sum(axis=0)
     component, node = np.divmod(picked, len(NODES))
-    courses = np.empty((sums.axes.size, sums.n, len(choice)))
+    courses = np.empty((sums.axes.size, sums.n, len(choice)), dtype=np.float32)
+    z, scatter = NODES.astype(np.float32)[node], normal.astype(np.float32)
     for k, part in enumerate(parts):
-        who, draw = np.nonzero(component == k)
-        spread = np.einsum("abm,am->bm", part.root[:, :, who], normal[:, draw])
-        courses[:, who, draw] = part.centre[:, who] + NODES[node[who, draw]] * part.lean[:, who] + spread
+        centre, lean, root = (values.astype(np.float32) for values in (part.centre, part.lean, part.root))
+        own = centre[:, :, None] + z * lean[:, :, None]
+        own += np.matmul(root.transpose(2, 1, 0), scatter).transpose(1, 0, 2)
+        np.copyto(courses, own, where=component == k)
     return courses
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from ircohort.detection.population import inverse_root
+
 Floats = NDArray[np.float64]
 
 EDGES = np.linspace(0.1, 0.9, 7)
@@ -57,9 +59,9 @@ def turn_shares(
     pairs = [(a, b) for a in EDGES for b in EDGES if a < b]
     for begin, end in pairs:
         away = np.clip(years - begin * last[series], 0.0, 1.0) - np.clip(years - end * last[series], 0.0, 1.0)
-        own, centre, covariance = _evidence(_sums(series, [*line, away], rest, n), residual_sd)
+        own, height, error = _evidence(_sums(series, [*line, away], rest, n), residual_sd)
         evidence.append(np.log(TURNING / len(pairs)) + own)
-        middle, sd = centre[:, 2] * residual_sd, np.sqrt(covariance[:, 2, 2]) * residual_sd
+        middle, sd = height * residual_sd, error * residual_sd
         up_down.append(1 - ndtr((least - middle) / sd))
         down_up.append(ndtr((-least - middle) / sd))
     weights = np.array(evidence)
@@ -70,23 +72,21 @@ def turn_shares(
 
 
 def _sums(series: NDArray[np.intp], columns: list[Floats], rest: Floats, n: int) -> tuple[Floats, Floats]:
-    """Give the sums (n, k, k) of products of the columns, and (n, k) of the columns with what is to be explained."""
+    """Give the sums (k, k, n) of products of the columns, and (k, n) of the columns with what is to be explained."""
     k = len(columns)
-    design, cross = np.empty((n, k, k)), np.empty((n, k))
+    design, cross = np.empty((k, k, n)), np.empty((k, n))
     for i in range(k):
-        cross[:, i] = np.bincount(series, columns[i] * rest, n)
+        cross[i] = np.bincount(series, columns[i] * rest, n)
         for j in range(i + 1):
-            design[:, i, j] = design[:, j, i] = np.bincount(series, columns[i] * columns[j], n)
+            design[i, j] = design[j, i] = np.bincount(series, columns[i] * columns[j], n)
     return design, cross
 
 
 def _evidence(sums: tuple[Floats, Floats], residual_sd: float) -> tuple[Floats, Floats, Floats]:
-    """Log evidence (n,) up to a constant, posterior mean (n, k) and covariance (n, k, k), in units of the scatter."""
+    """Log evidence (n,) up to a constant, and mean and SD (n,) of the last coefficient, in units of the scatter."""
     design, cross = sums
-    prior = np.array([LEVEL_SD, SLOPE_SD, EXCURSION_SD][: cross.shape[1]]) / residual_sd
-    precision = design + np.diag(prior**-2)
-    covariance = np.linalg.inv(precision)
-    centre = np.einsum("nij,nj->ni", covariance, cross)
-    fit = (centre * cross).sum(axis=1)
-    log_det = np.asarray(np.linalg.slogdet(precision)[1])
-    return np.asarray(0.5 * (fit - log_det) - np.log(prior).sum()), np.asarray(centre), np.asarray(covariance)
+    prior = np.array([LEVEL_SD, SLOPE_SD, EXCURSION_SD][: len(cross)]) / residual_sd
+    root, log_det = inverse_root(design + np.diag(prior**-2)[:, :, None])
+    own = np.einsum("abn,bn->an", root, cross)
+    # The last row of the lower triangular factor alone has the last coefficient.
+    return 0.5 * ((own * own).sum(axis=0) - log_det) - np.log(prior).sum(), root[-1, -1] * own[-1], root[-1, -1]
