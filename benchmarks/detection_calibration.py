@@ -3,8 +3,9 @@
     python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT]
     python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--only TEXT]
 
-``pooled`` takes cohorts until 700 people have a probability of 0.8 or more, 500,000 people are judged, or the minutes
-of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where they were.
+``pooled`` takes cohorts, five at least, until 700 people have a probability of 0.8 or more, 500,000 people are judged,
+or the minutes of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where
+they were.
 
 *True* is the share of people whose noise-free course holds a hidden window within a series that was judged. A cell is
 within its limit if stated and true differ by at most the limit and two Monte Carlo standard errors, clustered by
@@ -15,7 +16,21 @@ from __future__ import annotations
 
 import sys
 
-from detection_trials import FLAG, TRIALS, Cell, Job, Pool, Slopes, cell_of, chosen, judge, made_by, options, slopes_of
+from detection_trials import (
+    FEW_COHORTS,
+    FLAG,
+    TRIALS,
+    Cell,
+    Job,
+    Pool,
+    Slopes,
+    cell_of,
+    chosen,
+    judge,
+    made_by,
+    options,
+    slopes_of,
+)
 
 # isort: split
 from dataclasses import dataclass, replace
@@ -38,13 +53,16 @@ class Tally:
 
     flagged: int = 0
     people: int = 0
+    cohorts: int = 0
 
     def enough(self, file: Path) -> bool:
         """Add a cohort, and say whether there are enough."""
         stated = pl.read_parquet(file, columns=["probability"])["probability"]
         self.flagged += int((stated >= FLAG).sum())
         self.people += stated.len()
-        return self.flagged >= FLAGGED_ENOUGH or self.people >= PEOPLE_ENOUGH
+        self.cohorts += 1
+        enough = self.flagged >= FLAGGED_ENOUGH and self.cohorts >= FEW_COHORTS
+        return enough or self.people >= PEOPLE_ENOUGH
 
 
 @dataclass(frozen=True)
@@ -190,7 +208,7 @@ def small_row(name: str, size: int, found: Pooled) -> str:
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("what", choices=("pooled", "small"))
-    parser.add_argument("--people", type=int, default=3000, help="people in a pooled cohort")
+    parser.add_argument("--people", type=int, default=20_000, help="people in a pooled cohort")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="people in the small cohorts")
     parser.add_argument("--cohorts", type=int, default=200, help="small cohorts of each design and size")
     parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design (and size)")

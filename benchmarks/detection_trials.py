@@ -21,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, replace
 from hashlib import shake_256
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,8 @@ def options(about: str) -> argparse.ArgumentParser:
 
 def made_by(script: str) -> str:
     """Say how a table was made: command, cores, versions."""
-    command = " ".join(f"'{word}'" if " " in word else word for word in sys.argv[1:])
+    words = ["DIRECTORY" if before == "--work" else word for before, word in pairwise(sys.argv)]
+    command = " ".join(f"'{word}'" if " " in word else word for word in words)
     packages = ", ".join(f"{name} {version(name)}" for name in ("ircohort", "numpy", "polars", "scipy"))
     return (
         f"`python benchmarks/{script} {command}`, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
