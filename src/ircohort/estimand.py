@@ -93,9 +93,13 @@ def partners(years: Floats, min_years: float) -> NDArray[np.intp]:
     return np.searchsorted(years, years - min_years + 1e-9, side="right").astype(np.intp) - 1
 
 
+_FAR = 16.0
+"""More than any log marker rises. Exact in binary, so that little is lost by adding it."""
+
+
 @dataclass(frozen=True)
 class Search:
-    """The largest rise (N,) of each curve, -inf where there is none, and the rows of the times it lies between.
+    """The largest rise (N,) of each curve, far below zero where there is none, and the rows that it lies between.
 
     ``run_start`` is the first row of the stretch of normal glucose they lie in.
     """
@@ -111,6 +115,8 @@ def search_windows(
 ) -> Search:
     """Find the largest rise of each curve over pairs of times with nothing but normal glucose between them.
 
+    Every time that does not count puts all later ones far below all earlier ones: no rise reaches across.
+
     Parameters
     ----------
     marker, normal
@@ -121,29 +127,31 @@ def search_windows(
         Whether the rows are asked for too; they are 0 otherwise.
     """
     k, n = marker.shape
-    start, end, run_start = (np.zeros(n if dated else 0, dtype=np.intp) for _ in range(3))
-    infinite = marker.dtype.type(np.inf)
-    best, lowest = np.full(n, -infinite), np.full(n, infinite)
-    counts, lasted = normal.astype(np.int16), np.zeros(n, dtype=np.int16)
-    lowest_at = np.zeros(n if dated else 0, dtype=np.int16)
+    far, broken = marker.dtype.type(_FAR), ~normal
+    best, lowest = np.full(n, -np.inf, marker.dtype), np.full(n, np.inf, marker.dtype)
+    sunk, values, value = np.zeros_like(best), np.empty_like(marker), np.empty_like(best)
+    start, end, run_start, begin, lowest_at = (np.zeros(n if dated else 0, dtype=np.intp) for _ in range(5))
     entered = 0
     for j in range(k):
-        lasted = (lasted + 1) * counts[j]  # rows of the stretch so far
-        lowest = np.where(normal[j], lowest, infinite)
-        # The lowest marker of those times of the stretch that lie far enough back.
+        np.subtract(marker[j], sunk, out=values[j])
+        np.multiply(broken[j], far, out=value)
+        np.add(sunk, value, out=sunk)
+        if dated:
+            begin[broken[j]] = j + 1
+        # The lowest marker of the times that lie far enough back.
         for e in range(entered, int(partner[j]) + 1):
-            value = np.where(lasted > j - e, marker[e], infinite)
             if dated:
-                np.copyto(lowest_at, e, where=value < lowest)
-            np.minimum(lowest, value, out=lowest)
+                lowest_at[values[e] < lowest] = e
+            np.minimum(lowest, values[e], out=lowest)
             entered = e + 1
         if not entered:
             continue
-        rise = marker[j] - lowest
+        np.subtract(values[j], value, out=value)
+        np.subtract(value, lowest, out=value)
         if dated:
-            better = rise > best
-            start[better], end[better], run_start[better] = lowest_at[better], j, j + 1 - lasted[better]
-        np.maximum(best, rise, out=best)
+            better = value > best
+            start[better], end[better], run_start[better] = lowest_at[better], j, begin[better]
+        np.maximum(best, value, out=best)
     return Search(best, start, end, run_start)
 
 

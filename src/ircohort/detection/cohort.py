@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.curves import Axes
@@ -173,10 +174,11 @@ def fit_readings(
     axes = _axes(readings, outcomes, n)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
-        common = single(_evenly(sums))
+        common = single(sums.take(_evenly(sums)))
         readings = with_sites(readings, limits, sums, common)
         sums = make_sums(readings, n, axes)
-    part = _evenly(sums)
+    chosen = _evenly(sums)
+    part = sums.take(chosen)
     if not any(found.identifiable for found in spread.values()):
         return Fitted(sums, (single(part),), spread, False)
     supported = grow(part, seed)
@@ -188,7 +190,7 @@ def fit_readings(
     refits = tuple(refit(_turn(supported, r, len(weights)), part, weight, pull) for r, weight in enumerate(weights))
     rule = settings.definition
     cohorts = CORRECTION_COHORTS if settings.recalibrate else 0
-    correction = learn_correction(readings, sums, supported[0], rule, pull, cohorts, seed)
+    correction = learn_correction(readings.take(chosen), axes, supported[0], rule, pull, cohorts, seed)
     return Fitted(sums, refits, spread, True, correction)
 
 
@@ -208,12 +210,12 @@ def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:
     return Axes(outcomes, columns, mean, np.maximum(sd, 1e-3), max(float(readings.years.max()), 0.25))
 
 
-def _evenly(sums: Sums) -> Sums:
-    """Put the series in an order of their readings, so that names and rows play no part, and thin them out evenly."""
+def _evenly(sums: Sums) -> NDArray[np.intp]:
+    """Give the series in an order of their readings, so that names and rows play no part, thinned out evenly."""
     order = sums.in_order()
     if len(order) > FIT_UP_TO:
         order = order[np.linspace(0, len(order) - 1, FIT_UP_TO).round().astype(np.intp)]
-    return sums.take(order)
+    return order
 
 
 def _spread_of(readings: Readings, outcome: int, n: int) -> SlopeSpread:

@@ -117,15 +117,20 @@ def window_draws_beyond(
     ``expected`` (n,) change of the log marker per year; where None, so is the second answer.
     """
     present = np.empty(drawn.courses.shape[1:], dtype=bool)
-    beyond = None if expected is None else np.empty_like(present)
+    beyond = None if expected is None else np.zeros_like(present)
     for who, grid in grids(drawn.follow_up, rule.min_years):
         curves = _curves(drawn.take(who), marker, grid, rule)
-        present[who] = _searched(curves, grid, rule)[1].reshape(len(who), -1)
+        found = _searched(curves, grid, rule)[1]
+        present[who] = found.reshape(len(who), -1)
         if expected is not None and beyond is not None:
-            course = expected[who] * grid.years
-            less = curves.marker.reshape(*course.shape, -1) - course[:, :, None]
-            more = _Curves(less.reshape(len(course), -1), curves.normal)
-            beyond[who] = _searched(more, grid, rule)[1].reshape(len(who), -1)
+            # Less of a rise is no window where all of it was none: such draws need not be searched again.
+            draws = drawn.courses.shape[2]
+            open_ = np.flatnonzero(found | np.repeat(expected[who] < 0, draws))
+            course = (expected[who] * grid.years).astype(curves.marker.dtype)[:, open_ // draws]
+            less = _Curves(curves.marker[:, open_] - course, curves.normal[:, open_])
+            answer = np.zeros(found.size, dtype=bool)
+            answer[open_] = _searched(less, grid, rule)[1]
+            beyond[who] = answer.reshape(len(who), -1)
     return present, beyond
 
 

@@ -32,8 +32,6 @@ LEAST_VARIANCE = 1e-6
 STRAIGHT_VARIANCE = 1e-4
 """Variance of the bend in a straight component, on standardised axes: small, so that covariances stay invertible."""
 
-BLOCK = 1024  # series at once: they fit the cache
-
 
 def _nodes(count: int) -> tuple[Floats, Floats]:
     """Cut the lognormal at nodes that grow with the square, from 0 to its 99.8 % point; standardise it."""
@@ -211,10 +209,10 @@ class Expected:
 
 def expect(population: Population, sums: Sums, weight: Floats) -> Expected:
     """Sum over all series, block by block; ``weight`` (n,) counts each series."""
-    blocks = [slice(begin, begin + BLOCK) for begin in range(0, sums.n, BLOCK)]
-    total = _expect(population, sums.take(blocks[0]), weight[blocks[0]])
-    for block in blocks[1:]:
-        total = total + _expect(population, sums.take(block), weight[block])
+    parts = [_expect(population, block, weight[place]) for place, block in sums.blocks]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
     return total
 
 

@@ -19,11 +19,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from ircohort.detection.climbing import Pull
+from ircohort.detection.curves import Axes
 from ircohort.detection.growth import refit
 from ircohort.detection.judging import Drawn, window_draws
 from ircohort.detection.population import NODE_WEIGHTS, NODES, Population
 from ircohort.detection.posterior import Noise, draw_courses
-from ircohort.detection.sums import Readings, Sums, make_sums
+from ircohort.detection.sums import Readings, make_sums
 from ircohort.estimand import HiddenWindow
 
 Floats = NDArray[np.float64]
@@ -52,39 +53,36 @@ NO_CORRECTION = Correction()
 
 
 def learn_correction(
-    readings: Readings, sums: Sums, population: Population, rule: HiddenWindow, pull: Pull, cohorts: int, seed: int
+    readings: Readings, axes: Axes, population: Population, rule: HiddenWindow, pull: Pull, cohorts: int, seed: int
 ) -> Correction:
     """Draw cohorts with the visits of ``readings`` from a population, learn from each, and compare.
 
     Parameters
     ----------
     readings
-        Those of the cohort; only their times, weights and what is missing count.
-    sums
-        Their sums.
+        Those of the cohort, series in an order in which names play no part; only their times, weights and what is
+        missing count.
     cohorts
         Number of cohorts to draw; 0 for no correction.
     """
     if not cohorts:
         return NO_CORRECTION
     stated, true = [], []
-    # Random numbers go to the series in the order of their readings, so that names and rows play no part.
-    rank = np.argsort(sums.in_order())
-    rows = np.lexsort((readings.years, rank[readings.series]))
-    follow_up = np.zeros(sums.n)
+    n = int(readings.series[-1]) + 1
+    follow_up = np.zeros(n)
     np.maximum.at(follow_up, readings.series, readings.years)
     for number in range(cohorts):
         rng = np.random.default_rng([seed, number])
-        courses = _courses(population, sums.n, rng)[:, rank]
-        scatter = np.empty(readings.values.shape)
-        scatter[rows] = rng.standard_normal(scatter.shape) @ np.linalg.cholesky(population.residual).T
-        again = make_sums(_readings(readings, courses, sums, scatter), sums.n, sums.axes)
-        learned = refit(population, again, np.ones(sums.n), pull)
-        noise = Noise(rng.standard_normal((sums.axes.size, _DRAWS)), rng.random(_DRAWS))
-        drawn = Drawn(sums.axes, draw_courses((learned,), again, noise), follow_up)
-        marker = sums.axes.outcomes[0]
-        stated.append(window_draws(drawn, marker, rule).mean(axis=1))
-        true.append(window_draws(Drawn(sums.axes, courses[:, :, None], follow_up), marker, rule)[:, 0])
+        courses = _courses(population, n, rng)
+        scatter = rng.standard_normal(readings.values.shape) @ np.linalg.cholesky(population.residual).T
+        again = make_sums(_readings(readings, courses, axes, scatter), n, axes)
+        learned = refit(population, again, np.ones(n), pull)
+        noise = Noise(rng.standard_normal((axes.size, _DRAWS)), rng.random(_DRAWS))
+        marker = axes.outcomes[0]
+        for place, block in again.blocks:
+            drawn = Drawn(axes, draw_courses((learned,), block, noise), follow_up[place])
+            stated.append(window_draws(drawn, marker, rule).mean(axis=1))
+        true.append(window_draws(Drawn(axes, courses[:, :, None], follow_up), marker, rule)[:, 0])
     return _curve(np.concatenate(stated), np.concatenate(true))
 
 
@@ -100,9 +98,8 @@ def _courses(population: Population, n: int, rng: np.random.Generator) -> Floats
     return np.asarray(population.centre[component].T + NODES[node] * population.tail[component].T + spread)
 
 
-def _readings(readings: Readings, courses: Floats, sums: Sums, scatter: Floats) -> Readings:
+def _readings(readings: Readings, courses: Floats, axes: Axes, scatter: Floats) -> Readings:
     """Read drawn courses at the times of the real readings, with ``scatter`` (m, q), and with the same gaps."""
-    axes = sums.axes
     basis = axes.basis(readings.years)
     values = np.empty_like(readings.values)
     scatter = scatter / np.sqrt(readings.weight)[:, None]

@@ -36,7 +36,7 @@ class DetectSettings:
     course_from: float = 0.9
     draws: int = 512
     refits: int = 16
-    refit_up_to: int = 3000
+    refit_up_to: int = 50_000
     expected_from: int = 300
     censored: str = "interval"
     noise_check: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from ircohort.detection.curves import Axes
 
 Floats = NDArray[np.float64]
+
+BLOCK = 2048
+"""Series worked on at once: they fit the cache."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,12 @@ class Sums:
     def n(self) -> int:
         """Number of series."""
         return int(self.design.shape[-1])
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[slice, Sums], ...]:
+        """The same in pieces, each with its place."""
+        places = [slice(begin, begin + BLOCK) for begin in range(0, self.n, BLOCK)]
+        return tuple((place, self.take(place)) for place in places)
 
     def take(self, series: slice | NDArray[np.intp]) -> Sums:
         """Keep some of the series."""
@@ -62,6 +72,15 @@ class Readings:
     years: Floats
     values: Floats
     weight: Floats
+
+    def take(self, series: NDArray[np.intp]) -> Readings:
+        """Keep some of the series, in the order given."""
+        rank = np.full(int(self.series[-1]) + 1, -1)
+        rank[series] = np.arange(len(series))
+        now = rank[self.series]
+        rows = np.flatnonzero(now >= 0)
+        rows = rows[np.argsort(now[rows], kind="stable")]
+        return Readings(now[rows], self.years[rows], self.values[rows], self.weight[rows])
 
 
 def make_sums(readings: Readings, n: int, axes: Axes) -> Sums:
