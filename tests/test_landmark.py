@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from ircohort.chance import exponentials
 from ircohort.detection import DetectSettings
 from ircohort.errors import ColumnError, UsageError
 from ircohort.evaluation import visits_of
@@ -26,11 +27,11 @@ from ircohort.prognosis import LandmarkSettings, follow, landmark
 from ircohort.prognosis.judging import Status, auc, brier, concordance, status_at
 from ircohort.prognosis.models import bounds
 from ircohort.prognosis.people import stand_at
-from ircohort.prognosis.resampling import curve_with_band, interval, weights_of
-from ircohort.prognosis.turnbull import event_free, innermost, turnbull
+from ircohort.prognosis.resampling import curve_with_band, interval
 from ircohort.prognosis.weibull import _data, _height, _slopes, fit_weibull, profile_interval, risk
 from ircohort.schema import VERDICTS
 from ircohort.simulation import DESIGNS, simulate
+from ircohort.turnbull import event_free, innermost, turnbull
 from wanted import want, want_program
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -179,7 +180,7 @@ def test_beyond_the_last_visit_nothing_is_known_unless_nobody_is_left():
 
 def test_a_band_without_events_is_the_exact_binomial_one():
     low, high = np.full(30, 4.0), np.full(30, np.inf)
-    curve = curve_with_band(low, high, weights_of([str(i) for i in range(30)], 0, 40))
+    curve = curve_with_band(low, high, exponentials("landmark", 0, [str(i) for i in range(30)], 40))
     assert curve.event_free.tolist() == [1.0, 1.0]
     assert curve.low.tolist() == pytest.approx([1.0, 0.025 ** (1 / 30)])
     assert curve.high.tolist() == [1.0, 1.0]
@@ -292,9 +293,9 @@ def test_auc_and_brier_are_the_textbook_ones_where_everything_is_known():
 
 
 def test_resampling_weights_belong_to_the_person():
-    some, more = weights_of(["b"], 3, 40), weights_of(["a", "b"], 3, 50)
+    some, more = exponentials("landmark", 3, ["b"], 40), exponentials("landmark", 3, ["a", "b"], 50)
     assert (some[:, 0] == more[:40, 1]).all()
-    assert weights_of([str(i) for i in range(400)], 0, 40).mean() == pytest.approx(1.0, abs=0.03)
+    assert exponentials("landmark", 0, [str(i) for i in range(400)], 40).mean() == pytest.approx(1.0, abs=0.03)
 
 
 def test_an_interval_is_not_given_where_most_resamples_have_no_value():

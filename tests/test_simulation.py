@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.integrate import solve_ivp
 
+from ircohort.chance import normals, uniforms
 from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow
 from ircohort.glycaemia import confirmed_events, with_glycaemia
 from ircohort.simulation import DESIGNS, EXPORTS, SAMPLE_SEED, TRUTH_DIGITS, Design, simulate
-from ircohort.simulation.draws import normals, uniforms
 from ircohort.simulation.leaving import until_confirmed
 from ircohort.simulation.people import draw_people, identifiers
 from ircohort.simulation.physiology import (

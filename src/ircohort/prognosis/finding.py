@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort import schema
+from ircohort.chance import exponentials
 from ircohort.detection import Detection, detect
 from ircohort.errors import UsageError
 from ircohort.frames import kind_of, to_polars
@@ -28,9 +29,9 @@ from ircohort.prognosis.models import (
 from ircohort.prognosis.narrative import sentences
 from ircohort.prognosis.people import STANDINGS, classified, stand_at, up_to
 from ircohort.prognosis.record import Landmark, LandmarkSettings
-from ircohort.prognosis.resampling import Scores, difference_rows, score_models, weights_of
-from ircohort.prognosis.turnbull import event_free, turnbull
+from ircohort.prognosis.resampling import Scores, difference_rows, score_models
 from ircohort.prognosis.weibull import fit_weibull, risk
+from ircohort.turnbull import event_free, turnbull
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +125,7 @@ def _require_time(at: float) -> None:
 
 
 def _weights(people: pl.DataFrame, settings: LandmarkSettings, seed: int) -> Floats:
-    return weights_of(people["participant_id"].to_list(), seed, settings.resamples)
+    return exponentials("landmark", seed, people["participant_id"].to_list(), settings.resamples)
 
 
 def _modelled(

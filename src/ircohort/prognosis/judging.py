@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ircohort.prognosis.turnbull import event_free, turnbull
+from ircohort.turnbull import event_free, turnbull
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -14,24 +14,12 @@ from numpy.typing import NDArray
 
 from ircohort.prognosis.judging import Status, auc, brier, concordance
 from ircohort.prognosis.models import COMPARED, Cases, Fitted
-from ircohort.prognosis.turnbull import event_free, turnbull
 from ircohort.prognosis.weibull import Weibull, fit_weibull, risk
-from ircohort.simulation.draws import uniforms
+from ircohort.turnbull import event_free, turnbull
 
 Floats = NDArray[np.float64]
 
 _ENDS = (0.025, 0.975)
-
-
-def weights_of(ids: list[str], seed: int, count: int) -> Floats:
-    """Give exponential weights (count, n).
-
-    Examples
-    --------
-    >>> weights_of(["a", "b"], 0, 3).shape
-    (3, 2)
-    """
-    return np.ascontiguousarray(-np.log(uniforms("landmark", seed, ids, count)).T)
 
 
 def interval(values: Floats) -> tuple[float | None, float | None]:

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats
 from ircohort.errors import UsageError
 from ircohort.estimand import HiddenWindow, course_of
 from ircohort.simulation.bends import Bend
 from ircohort.simulation.design import SAMPLE_SEED, Design
-from ircohort.simulation.draws import Floats
 from ircohort.simulation.leaving import confirmed_from, stays, until_confirmed
 from ircohort.simulation.pattern import VisitPattern
 from ircohort.simulation.people import Drawn, draw_people, identifiers

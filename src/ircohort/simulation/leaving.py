@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats, uniforms
 from ircohort.glycaemia import CUT_OFFS
 from ircohort.simulation.design import Design
-from ircohort.simulation.draws import Floats, uniforms
 from ircohort.simulation.pattern import DAYS_PER_YEAR
 from ircohort.simulation.schedule import Schedule
 

@@ -9,8 +9,8 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats
 from ircohort.errors import UsageError
-from ircohort.simulation.draws import Floats
 
 DAYS_PER_YEAR = 365.25
 

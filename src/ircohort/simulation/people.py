@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats, normals, uniforms
 from ircohort.simulation.bends import Bend
 from ircohort.simulation.design import STEEPEST, Design
-from ircohort.simulation.draws import Floats, normals, uniforms
 from ircohort.simulation.physiology import BMI_EXPONENT, People, mature, steady_beta
 from ircohort.simulation.population import REFERENCE_AGE, Effect, Population
 

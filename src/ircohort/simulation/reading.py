@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats, normals, uniforms
 from ircohort.simulation.design import Design
-from ircohort.simulation.draws import Floats, normals, uniforms
 from ircohort.simulation.schedule import Schedule
 from ircohort.units import conversion
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats, uniforms
 from ircohort.simulation.design import Design
-from ircohort.simulation.draws import Floats, uniforms
 from ircohort.simulation.pattern import DAYS_PER_YEAR, VisitPattern
 from ircohort.simulation.people import Entry
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ircohort.chance import Floats
 from ircohort.estimand import COURSES, HiddenWindow, Windows, find_windows
 from ircohort.glycaemia import CUT_OFFS
-from ircohort.simulation.draws import Floats
 from ircohort.simulation.people import BETA_CELLS, DECLINERS, WEIGHT_COURSES, Drawn
 from ircohort.simulation.physiology import Course, People, bmi_at, states_at
 from ircohort.simulation.population import Population

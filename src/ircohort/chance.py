@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _BYTES = 8
 _BITS = 52
 
 
-def uniforms(purpose: str, seed: int, participants: Sequence[str], count: int) -> Floats:
+def uniforms(purpose: str, seed: int, participants: Sequence[str], count: int = 1) -> Floats:
     """Draw numbers uniform on the open interval (0, 1) for each participant.
 
     Parameters
@@ -52,3 +53,33 @@ def normals(purpose: str, seed: int, participants: Sequence[str], count: int) ->
     """Draw standard normal numbers, as :func:`uniforms` draws uniform ones."""
     quantiles: Floats = ndtri(uniforms(purpose, seed, participants, count))
     return quantiles
+
+
+def exponentials(purpose: str, seed: int, participants: Sequence[str], count: int) -> Floats:
+    """Draw standard exponential numbers, the weights of a Bayesian bootstrap: (count, participants).
+
+    Source
+    ------
+    Rubin 1981, Annals of Statistics 9:130, doi:10.1214/aos/1176345338.
+
+    Examples
+    --------
+    >>> exponentials("weights", 0, ["a", "b"], 3).shape
+    (3, 2)
+    """
+    return np.ascontiguousarray(-np.log(uniforms(purpose, seed, participants, count)).T)
+
+
+def shuffled(purpose: str, seed: int, participants: Sequence[str]) -> Ints:
+    """Give each participant a rank in an order that depends on the hash alone; identifiers are distinct.
+
+    Examples
+    --------
+    >>> sorted(shuffled("order", 0, ["a", "b", "c"]).tolist())
+    [0, 1, 2]
+    """
+    drawn = uniforms(purpose, seed, participants)[:, 0]
+    order = np.lexsort((np.array(participants, dtype=str), drawn))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
