@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, wraps
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -61,3 +66,34 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             coming = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
             item = coming.result()
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401  (brings a library of its own, which must be there to be found)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def on_one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """Let linear algebra inside a function run on one thread, so that its digits do not depend on how many there are.
+
+    A product that is shared out among threads is added up in another order. The products here are small and gain
+    nothing by threads. For functions without running examples: doctest does not look behind a decorator.
+
+    Examples
+    --------
+    >>> @on_one_blas_thread
+    ... def twice(number):
+    ...     return 2 * number
+    >>> twice(2)
+    4
+    """
+
+    @wraps(function)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _blas().limit(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited

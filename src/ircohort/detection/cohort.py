@@ -18,6 +18,7 @@ from ircohort.detection.selection import Series
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.spread import SlopeSpread, slope_spread
 from ircohort.detection.sums import Readings, Sums, make_sums
+from ircohort.parallel import on_one_blas_thread
 
 MARKERS = ("insulin", "tg_hdl")
 OUTCOMES = ("insulin", "glucose", "tg_hdl")
@@ -162,6 +163,7 @@ def permuted_cohort(cohort: Cohort, settings: DetectSettings, seed: int) -> Coho
     )
 
 
+@on_one_blas_thread
 def fit_readings(
     readings: Readings, outcomes: tuple[str, ...], n: int, settings: DetectSettings, seed: int, limits: Limits
 ) -> Fitted:

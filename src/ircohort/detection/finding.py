@@ -26,6 +26,7 @@ from ircohort.detection.verdict import (
     windows_table,
     with_numbers,
 )
+from ircohort.parallel import on_one_blas_thread
 
 NOISE_UP_TO = 20_000
 """Series above which the cohort is not judged a second time with its visits dealt out anew."""
@@ -103,6 +104,7 @@ class _Findings:
     expected: dict[str, ExpectedChange | None]
 
 
+@on_one_blas_thread
 def _judge(series: Series, cohort: Cohort | None, settings: DetectSettings, seed: int) -> _Findings:
     """Judge every series that can be judged, by the marker of its participant."""
     parts: list[Judged] = []

@@ -18,6 +18,7 @@ from ircohort.lmm.design import Basis, Design, build_design
 from ircohort.lmm.formula import parse_formula
 from ircohort.lmm.identification import require_columns, require_few_effects
 from ircohort.lmm.sums import ParticipantSums, Scaling, participant_sums, scaling_of
+from ircohort.parallel import on_one_blas_thread
 
 Floats = NDArray[np.float64]
 
@@ -138,6 +139,7 @@ def sum_up(plan: Plan, frame: Any) -> CohortSums:
     return sums_of(design, plan)
 
 
+@on_one_blas_thread
 def sums_of(design: Design, plan: Plan) -> CohortSums:
     """Add up the rows of a design."""
     weights = design.weights

@@ -19,6 +19,7 @@ from ircohort.errors import ColumnError, FormulaError, ModelError
 from ircohort.frames import to_polars
 from ircohort.lmm.formula import TRANSFORMS, ModelFormula, parse_formula
 from ircohort.lmm.sums import well_conditioned
+from ircohort.parallel import on_one_blas_thread
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +73,7 @@ class Design:
     weights: Floats | None = None
 
 
+@on_one_blas_thread
 def build_design(
     formula: ModelFormula, frame: pl.DataFrame, *, basis: Basis | None = None, weights: str = ""
 ) -> Design:

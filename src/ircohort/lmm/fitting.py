@@ -29,6 +29,7 @@ from ircohort.lmm.reference import climb_ladder
 from ircohort.lmm.search import good_start, lower_factor, maximise
 from ircohort.lmm.sums import ParticipantSums
 from ircohort.lmm.tables import fixed_table, random_table
+from ircohort.parallel import on_one_blas_thread
 
 Floats = NDArray[np.float64]
 
@@ -141,6 +142,7 @@ def fit_sums(cohort: CohortSums, *, reml: bool = True) -> Fit:
 Find = Callable[[ParticipantSums, bool, bool], _Found]
 
 
+@on_one_blas_thread
 def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Callable[[pl.DataFrame], Any]) -> Fit:
     formula, sums = cohort.plan.basis.formula, cohort.sums
     if cohort.plan.weights_kind == "sampling" and sums.weights is not None:
@@ -156,6 +158,7 @@ def _fitted(cohort: CohortSums, find: Find, *, reml: bool, engine: str, kind: Ca
     return _of_kind(record, kind)
 
 
+@on_one_blas_thread
 def fit_without_random(formula: str, frame: Any, *, reml: bool) -> Fit:
     """Fit the fixed part by ordinary least squares, with the cluster-robust covariance CR1; ``engine`` is ``ols``."""
     design = build_design(parse_formula(formula), to_polars(frame))

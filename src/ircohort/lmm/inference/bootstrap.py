@@ -22,7 +22,7 @@ from ircohort.lmm.require import require_fit
 from ircohort.lmm.search import maximise
 from ircohort.lmm.summary import bootstrap_text
 from ircohort.lmm.sums import ParticipantSums
-from ircohort.parallel import each
+from ircohort.parallel import each, on_one_blas_thread
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +75,8 @@ def bootstrap(
     *,
     n_refits: int = 1000,
     seed: int = 0,
+    weights: NDArray[Any] | None = None,
+    participant_ids: Sequence[Any] | pl.Series | None = None,
     progress: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Bootstrap:
@@ -88,6 +90,9 @@ def bootstrap(
         How many.
     seed
         Of the draws; the first ``k`` refits are the same whatever ``n_refits``.
+    weights, participant_ids
+        Draws made before, as :func:`gls_bootstrap` takes them: several fits with the same ones are refitted jointly.
+        They take the place of ``n_refits`` and ``seed``.
     progress
         Whether to show a bar on standard error.
     on_progress
@@ -119,16 +124,14 @@ def bootstrap(
             expected="Participants must be exchangeable.",
             next_step="Take the cluster-robust intervals of `contrasts` instead.",
         )
-    weights = draw_weights(fit.participants, n_refits, seed).astype(float)
+    if weights is None:
+        drawn = draw_weights(fit.participants, n_refits, seed).astype(float)
+    else:
+        drawn = np.asarray(weights, dtype=float)[:, _columns_of(fit, weights, participant_ids)]
+        n_refits = len(drawn)
     refit = _refit_least_squares if fit.engine == "ols" else _refit
-    done: list[_Refit] = []
     with _bar(n_refits, progress) as bar:
-        for first in range(0, n_refits, _AT_ONCE):
-            some = each(lambda row: refit(fit, row), weights[first : first + _AT_ONCE], fit.sums.cross.size)
-            done += some
-            bar.update(len(some))
-            if on_progress:
-                on_progress(len(done), n_refits)
+        done = _refit_each(fit, refit, drawn, bar, on_progress)
     failed = sum(one.failed for one in done)
     p, q = len(fit.fixed_names), len(fit.random_names)
     return Bootstrap(
@@ -142,6 +145,24 @@ def bootstrap(
         n_refits=n_refits,
         seed=seed,
     )
+
+
+@on_one_blas_thread
+def _refit_each(
+    fit: Fit,
+    refit: Callable[[Fit, Floats], _Refit],
+    drawn: Floats,
+    bar: Any,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[_Refit]:
+    done: list[_Refit] = []
+    for first in range(0, len(drawn), _AT_ONCE):
+        some = each(lambda row: refit(fit, row), drawn[first : first + _AT_ONCE], fit.sums.cross.size)
+        done += some
+        bar.update(len(some))
+        if on_progress:
+            on_progress(len(done), len(drawn))
+    return done
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +302,7 @@ def draw_weights(n_participants: int, n_refits: int, seed: int) -> NDArray[np.in
     return np.stack([np.bincount(row, minlength=n_participants) for row in drawn]) if n_refits else drawn
 
 
+@on_one_blas_thread
 def gls_bootstrap(
     fit: Fit, weights: NDArray[Any], *, participant_ids: Sequence[Any] | pl.Series | None = None
 ) -> Floats:
