@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 from ircohort.lazily import loader
 
 if TYPE_CHECKING:
+    from ircohort.states.compensated import CompensatedTime, compensated_time
     from ircohort.states.finding import States, describe_states
 
-__all__ = ["States", "describe_states"]
+__all__ = ["CompensatedTime", "States", "compensated_time", "describe_states"]
 
-__getattr__ = loader(__name__, {"States": "finding", "describe_states": "finding"})
+__getattr__ = loader(
+    __name__,
+    {
+        "CompensatedTime": "compensated",
+        "States": "finding",
+        "compensated_time": "compensated",
+        "describe_states": "finding",
+    },
+)
