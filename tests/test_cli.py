@@ -66,7 +66,7 @@ def ran(clinic, tmp_path_factory):
 
 def test_run_leaves_the_files_of_the_contract(ran):
     found = {path.relative_to(ran).as_posix() for path in ran.rglob("*") if path.is_file()}
-    model = {f"model/{name}.csv" for name in ("fixed", "random", "curves", "onset", "people_by_year")}
+    model = {f"model/{name}.csv" for name in ("fixed", "random", "curves", "onset", "sensitivity", "people_by_year")}
     figures = {
         f"figures/{name}.{kind}"
         for name in ("hidden_window", "trajectories", "plane", "distributions")

@@ -28,8 +28,9 @@ HEAVY = (
 
 PUBLIC = [
     "CUT_OFFS", "DESIGNS", "MARKERS", "Analysis", "Design", "Detection", "Fit", "IrcohortError", "Landmark",
-    "Normalised", "Settings", "States", "Trajectory", "align", "analyse", "describe_states", "detect", "evaluate",
-    "fit", "hidden_window", "landmark", "markers", "plot", "read", "save", "simulate", "verify",
+    "Normalised", "Settings", "States", "Trajectory", "align", "analyse", "compare_cohort", "compensated_time",
+    "describe_states", "detect", "evaluate", "fit", "fit_specification", "foresee", "hidden_window",
+    "intervention_response", "landmark", "markers", "plot", "read", "save", "simulate", "verify",
 ]  # fmt: skip
 
 

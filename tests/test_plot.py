@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from ircohort import plot
 from ircohort.errors import FileError
 from ircohort.plot import style
+from ircohort.trajectory import ModelSettings
 
 PEOPLE = [f"ID-{number:02d}" for number in range(8)]
 FLAGGED = {"ID-01": 0.85, "ID-04": 0.97, "ID-06": 0.999}
@@ -146,7 +147,7 @@ def make_trajectory(outcome: str = "homa_ir", **onset: object) -> SimpleNamespac
         onset=pl.DataFrame([row]),
         people_by_year=people,
         counts={"cases": 40, "comparison": 1300},
-        settings=SimpleNamespace(event="prediabetes", glucose_cut_off_mg_dl=100.0),
+        settings=ModelSettings(),
     )
 
 
@@ -258,7 +259,7 @@ def test_a_trajectory_without_glucose_or_intervals_is_drawn_all_the_same():
 
 def test_the_event_and_the_cut_off_of_the_settings_are_used():
     trajectory = make_trajectory()
-    trajectory.settings = SimpleNamespace(event="diabetes", glucose_cut_off_mg_dl=126.0)
+    trajectory.settings = ModelSettings(event="diabetes", glucose_cut_off_mg_dl=126.0)
     words = words_on(plot.hidden_window(trajectory))
     assert "126 mg/dL:\nnormal below" in words
     assert "Later diabetes\n40 people" in words

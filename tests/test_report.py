@@ -15,6 +15,7 @@ import pytest
 from ircohort import schema
 from ircohort.report import Facts, gather, person_numbers, render
 from ircohort.report.words import NARROW
+from ircohort.trajectory import ModelSettings
 
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'/>"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -134,7 +135,15 @@ def make_trajectory(**onset: Any) -> SimpleNamespace:
         onset=pl.DataFrame([row]),
         fits={"homa_ir": SimpleNamespace(**fit), "glucose_mg_dl": SimpleNamespace(**{**fit, **singular})},
         counts={"cases": 86, "comparison": 1301},
-        settings=SimpleNamespace(event="prediabetes"),
+        settings=ModelSettings(),
+        sensitivity=pl.DataFrame(
+            {
+                "variant": ["as analysed", "matched comparison group"],
+                "outcome": ["homa_ir"] * 2,
+                "hidden_window_years": [4.0, 6.5],
+                "hidden_window_status": ["closed", "at_least"],
+            }
+        ),
         notes=("A caveat of the trajectory.",),
     )
 
@@ -282,8 +291,8 @@ def words_of(analysis: Any, **options: Any) -> str:
 def test_the_first_sentence_says_what_was_found():
     assert (
         "2 of 4 people whose data can be judged (50 %) are flagged as showing insulin rising while their "
-        "fitted glucose was normal; in the cohort as a whole the hidden window before prediabetes lasted 6.5 years "
-        "(95 % interval 4.3–7.1)."
+        "fitted glucose was normal; in the cohort as a whole the hidden window before confirmed prediabetes "
+        "lasted 6.5 years (95 % interval 4.3–7.1)."
     ) in words_of(make_analysis())
 
 
@@ -325,16 +334,16 @@ def test_the_course_of_the_cohort_is_told_in_sentences_with_its_caveats():
     [
         (
             {"hidden_window_status": "at_least", "hidden_window_high": None, "onset_status": "before_support"},
-            "the hidden window before prediabetes lasted at least 6.5 years (95 % interval 4.3 or more).",
+            "the hidden window before confirmed prediabetes lasted at least 6.5 years (95 % interval 4.3 or more).",
         ),
         (
             {"hidden_window_status": "open_at_event"},
-            "the hidden window had lasted 6.5 years (95 % interval 4.3–7.1) by the confirmed prediabetes.",
+            "the hidden window had lasted 6.5 years (95 % interval 4.3–7.1) by confirmed prediabetes.",
         ),
         (
             {"hidden_window_low": 0.0},
-            "the hidden window before prediabetes is estimated at 6.5 years (95 % interval 0.0–7.1), which does not "
-            "exclude that there is none.",
+            "the hidden window before confirmed prediabetes is estimated at 6.5 years (95 % interval 0.0–7.1), which "
+            "does not exclude that there is none.",
         ),
         (
             {"onset_low": None, "onset_high": None},

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from ircohort.output import save, verify
     from ircohort.prognosis import Landmark, landmark
     from ircohort.simulation import DESIGNS, Design, simulate
-    from ircohort.states import States, describe_states
-    from ircohort.trajectory import Trajectory, align, hidden_window
+    from ircohort.states import States, compensated_time, describe_states
+    from ircohort.trajectory import (
+        Trajectory,
+        align,
+        compare_cohort,
+        fit_specification,
+        foresee,
+        hidden_window,
+        intervention_response,
+    )
 
 _HOMES = {
     "Analysis": "analysis",
@@ -42,11 +50,16 @@ _HOMES = {
     "Trajectory": "trajectory",
     "align": "trajectory",
     "analyse": "analysis",
+    "compare_cohort": "trajectory",
+    "compensated_time": "states",
     "describe_states": "states",
     "detect": "detection",
     "evaluate": "evaluation",
     "fit": "lmm",
+    "fit_specification": "trajectory",
+    "foresee": "trajectory",
     "hidden_window": "trajectory",
+    "intervention_response": "trajectory",
     "landmark": "prognosis",
     "markers": "indices",
     "plot": "plot",
@@ -72,11 +85,16 @@ __all__ = [
     "Trajectory",
     "align",
     "analyse",
+    "compare_cohort",
+    "compensated_time",
     "describe_states",
     "detect",
     "evaluate",
     "fit",
+    "fit_specification",
+    "foresee",
     "hidden_window",
+    "intervention_response",
     "landmark",
     "markers",
     "plot",

@@ -208,7 +208,7 @@ def write_table(frame: Any, path: Path) -> None:
 
 def model_tables(analysis_trajectory: Any) -> Mapping[str, Any]:
     """Give the tables of a trajectory by the name of their file."""
-    names = ("fixed", "random", "curves", "onset", "people_by_year")
+    names = ("fixed", "random", "curves", "onset", "sensitivity", "people_by_year")
     return {f"{name}.csv": getattr(analysis_trajectory, name) for name in names}
 
 
@@ -218,12 +218,12 @@ def state_tables(states: Any) -> Mapping[str, Any]:
     return {f"{name}.csv": getattr(states, name) for name in names}
 
 
-def save_model(trajectory: Any, out: str | Path) -> Path:
-    """Write the tables of a trajectory into a new directory, whole or not at all."""
+def save_model(trajectory: Any, out: str | Path, more: Mapping[str, Any] | None = None) -> Path:
+    """Write the tables of a trajectory, and ``more`` by the name of their file, whole or not at all."""
     target = Path(out)
     check_target(target, overwrite=False)
     with _new_directory(target) as new:
-        _write_all(model_tables(trajectory), new)
+        _write_all({**model_tables(trajectory), **(more or {})}, new)
     return target
 
 

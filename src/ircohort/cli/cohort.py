@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ircohort.configuration import Settings
 
 
+REFITS_AHEAD = 200
+"""Refits for what markers tell ahead and for time in the compensated state, at most."""
+
 REFITS_OF_MODEL = 1000
 """Bootstrap refits of `model`, where neither option nor configuration says otherwise; `run` makes fewer."""
 
@@ -200,20 +203,50 @@ def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, qu
 @with_options(*INPUT_OPTIONS)
 @click.option("-o", "--output", "out", required=True, type=click.Path(), help="New directory for the tables.")
 @click.option("--bootstrap", type=click.IntRange(0), help="Refits for intervals. Default: 1000.")
-def model(inputs: Any, out: str, quiet: bool, **said: Any) -> None:
+@click.option("--compare", "studies", multiple=True, metavar="STUDY", help="Set beside a study, as sagesaka-2018.")
+def model(inputs: Any, out: str, studies: tuple[str, ...], quiet: bool, **said: Any) -> None:
     """Model the cohort: curves, onset, and the hidden window, as tables.
 
+    With --compare also the cohort's numbers beside published ones, by the model
+    of that study: sagesaka-2018, tabak-2009, hulman-2017, malmstrom-2018.
     Exits with 4 if no model can be fitted.
     """
     settings = settings_for(inputs, said, usual={"model": {"n_refits": REFITS_OF_MODEL}})
     from ircohort.output import check_target, save_model
-    from ircohort.trajectory import hidden_window
+    from ircohort.states import compensated_time
+    from ircohort.trajectory import foresee, hidden_window
+    from ircohort.trajectory.comparing import design_of
 
+    for study in studies:
+        design_of(study)
     check_target(Path(out), overwrite=False)
-    trajectory = hidden_window(_visits(settings, quiet), settings.model, seed=settings.seed)
-    save_model(trajectory, out)
-    for note in trajectory.notes:
+    visits = _visits(settings, quiet)
+    trajectory = hidden_window(visits, settings.model, seed=settings.seed)
+    compared = _compared(visits, studies)
+    refits, seed = min(settings.model.n_refits, REFITS_AHEAD), settings.seed
+    compensated = compensated_time(visits, n_refits=refits, seed=seed)
+    more = {
+        "foreseen.csv": foresee(visits, settings.model.rule, n_refits=refits, seed=seed),
+        "compensated_quartiles.csv": compensated.quartiles,
+        "compensated_incidence.csv": compensated.incidence,
+    }
+    beside = {f"compared_{study}.csv": found.table for study, found in compared.items()}
+    save_model(trajectory, out, {**more, **beside})
+    for note in (*trajectory.notes, *compensated.notes):
         say(f"Note: {note}", quiet)
+    for study, found in compared.items():
+        say(f"{study}: {found.source}, doi:{found.doi}", quiet)
+        for note in found.notes:
+            say(f"Note: {note}", quiet)
+
+
+def _compared(visits: Any, studies: tuple[str, ...]) -> dict[str, Any]:
+    """Set the cohort beside each study, on the time to both events."""
+    from ircohort.trajectory import align, compare_cohort
+    from ircohort.trajectory.alignment.rules import EVENTS
+
+    aligned = {event: align(visits, to=event, keep_visit_after=True) for event in (EVENTS if studies else ())}
+    return {study: compare_cohort(study, aligned) for study in dict.fromkeys(studies)}
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The hidden window of a cohort, on time that runs backward from confirmed prediabetes."""
+"""The hidden window of a cohort, on time that runs backward from the event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Span:
 
 
 def hidden_window(trajectory: Any) -> Figure:
-    """Draw the hidden window: insulin marker and glucose by years before confirmed prediabetes.
+    """Draw the hidden window: insulin marker and glucose by years before the event.
 
     Two panels share the axis of time. Cases are drawn solid, the comparison group dashed, each with its 95 %
     interval; the normal range of fasting glucose is green, the hidden window yellow across both panels. The dot on
@@ -58,7 +58,7 @@ def hidden_window(trajectory: Any) -> Figure:
     curves = curves.filter(pl.col("outcome").is_in([marker, _GLUCOSE])).sort("outcome", "group", "years_to_event")
     onset = _row(frames.to_polars(trajectory.onset), marker)
     span = _span(onset, curves["years_to_event"].min(), curves["years_to_event"].max())
-    event = getattr(trajectory.settings, "event", "prediabetes")
+    event = trajectory.settings.event
     names = {"cases": f"Later {event}", "comparison": f"No {event}"}
     with style.drawing():
         figure = Figure(figsize=(style.WIDTH, 6.2))
@@ -69,7 +69,7 @@ def hidden_window(trajectory: Any) -> Figure:
         cut_off = style.glucose_cut_off(trajectory.settings)
         _draw_glucose(lower, curves.filter(pl.col("outcome") == _GLUCOSE), cut_off)
         _label_groups(upper, curves.filter(pl.col("outcome") == marker), dict(trajectory.counts), names)
-        _finish_time_axis(upper, lower, curves, event)
+        _finish_time_axis(upper, lower, curves, trajectory.settings)
         _draw_onset(upper, onset)
         _draw_span(upper, lower, span)
         _write_counts(counts, frames.to_polars(trajectory.people_by_year), _years_shown(curves), names)
@@ -236,12 +236,13 @@ def _years_shown(curves: pl.DataFrame) -> list[int]:
     return [year for year in range(first, last + 1) if last - first <= 8 or year % 2 == 0]
 
 
-def _finish_time_axis(upper: Axes, axes: Axes, curves: pl.DataFrame, event: str) -> None:
+def _finish_time_axis(upper: Axes, axes: Axes, curves: pl.DataFrame, settings: Any) -> None:
     upper.tick_params(axis="x", labelbottom=False)
     axes.set_xlim(*style.padded(curves["years_to_event"].to_list(), share=0.025))
     axes.xaxis.set_major_locator(FixedLocator(_years_shown(curves)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda year, _: style.number(abs(year), 0)))
-    axes.set_xlabel(f"Years before confirmed {event} (comparison group: before its last visit)", visible=True)
+    words = f"Years before {settings.event_label} (comparison group: before {settings.anchor_label})"
+    axes.set_xlabel(words, visible=True)
 
 
 def _write_counts(axes: Axes, people: pl.DataFrame, years: list[int], names: dict[str, str]) -> None:

@@ -98,7 +98,8 @@ class Individuals:
 class Course:
     """The hidden window of the cohort; years, negative before the event. A null end lies beyond the data.
 
-    ``lead_censored``: one of the two onsets lies beyond the data, so that the lead is at least that long.
+    ``event`` with what dates it, in words. ``lead_censored``: one of the two onsets lies beyond the data, so that the
+    lead is at least that long. ``variants``: name and window (years, whether a lower bound) of each other choice.
     """
 
     marker: str
@@ -112,6 +113,7 @@ class Course:
     n_refits: int
     n_refits_without_onset: int
     counts: Mapping[str, int]
+    variants: tuple[tuple[str, float, bool], ...]
     notes: tuple[str, ...]
 
     @property
@@ -330,7 +332,7 @@ def _course(trajectory: Any) -> Course | None:
     row = rows[marker]
     return Course(
         marker=marker,
-        event=getattr(trajectory.settings, "event", "prediabetes"),
+        event=trajectory.settings.event_label,
         onset=_estimate(row, "onset_years", ends="onset"),
         onset_status=row["onset_status"] or "none",
         window=_estimate(row, "hidden_window_years", ends="hidden_window"),
@@ -340,7 +342,16 @@ def _course(trajectory: Any) -> Course | None:
         n_refits=row["n_refits"] or 0,
         n_refits_without_onset=row["n_refits_without_onset"] or 0,
         counts=dict(trajectory.counts),
+        variants=_variants(frames.to_polars(trajectory.sensitivity), marker),
         notes=tuple(trajectory.notes),
+    )
+
+
+def _variants(sensitivity: pl.DataFrame, marker: str) -> tuple[tuple[str, float, bool], ...]:
+    """Give the window of each choice that was made otherwise; the first row is the finding itself."""
+    rows = sensitivity.filter(pl.col("outcome") == marker).drop_nulls("hidden_window_years").to_dicts()[1:]
+    return tuple(
+        (row["variant"], row["hidden_window_years"], row["hidden_window_status"] == "at_least") for row in rows
     )
 
 

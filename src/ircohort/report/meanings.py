@@ -43,7 +43,7 @@ FILES: Mapping[str, str] = {
     "windows.csv": "every dated window",
     "states/": "how states follow each other: transitions, person-years, recovery, persistence, secretion",
     "rejected.csv": "every rejected cell with its line and the reason",
-    "model/": "the models of the cohort: fixed and random effects, curves, onset, people by year",
+    "model/": "the models of the cohort: fixed and random effects, curves, onset, other choices, people by year",
     "figures/": "the figures, as PNG and SVG",
     "manifest.json": "inputs with their SHA-256, the ledger, all settings, versions and the seed",
 }

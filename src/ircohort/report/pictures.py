@@ -28,11 +28,11 @@ def alternative(figure: str, facts: Facts) -> str:
     if figure == "hidden_window" and facts.course is not None:
         marker = name(facts.course.marker)
         return (
-            f"{marker} and fasting glucose over the years before confirmed prediabetes, future cases against a "
+            f"{marker} and fasting glucose over the years before the event, future cases against a "
             f"comparison group. Hidden window: {window_tile(facts.course)}."
         )
     return {
-        "hidden_window": "An insulin marker and fasting glucose over the years before confirmed prediabetes.",
+        "hidden_window": "An insulin marker and fasting glucose over the years before the event.",
         "trajectories": f"Insulin marker and glucose over time in flagged people, at most twelve of "
         f"{count(found.n_flagged)}: readings, fitted course and dated window.",
         "plane": "HOMA-IR against fasting glucose at every visit, with cut-offs and the paths of flagged people.",

@@ -179,8 +179,7 @@ def _cohort_clause(course: Course | None) -> str:
     return {
         "closed": f"in the cohort as a whole the hidden window before {course.event} lasted {length}",
         "at_least": f"in the cohort as a whole the hidden window before {course.event} lasted at least {length}",
-        "open_at_event": f"in the cohort as a whole the hidden window had lasted {length} by the confirmed "
-        f"{course.event}",
+        "open_at_event": f"in the cohort as a whole the hidden window had lasted {length} by {course.event}",
     }[course.window_status]
 
 
@@ -201,7 +200,7 @@ def course_sentences(course: Course) -> list[str]:
         if cases is None or others is None
         else f" ({counted(cases, 'person', 'people')}, compared with {count(others)} who did not)"
     )
-    sentences = [f"Followed back from confirmed {course.event}{people}:"]
+    sentences = [f"Followed back from {course.event}{people}:"]
     if course.onset_status == "dated" and course.onset.value is not None:
         between = _between(_minus(course.onset.high), _minus(course.onset.low), course.n_refits)
         sentences[0] += f" {marker} was raised from {number(-course.onset.value)} years before{between}."
@@ -214,6 +213,8 @@ def course_sentences(course: Course) -> list[str]:
         sentences.append(_lead_sentence(course, marker))
     if course.n_refits:
         sentences.append(_refits_sentence(course))
+    if course.variants:
+        sentences.append(_variants_sentence(course))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -224,6 +225,16 @@ def _refits_sentence(course: Course) -> str:
     return (
         f"{words}; in {count(course.n_refits_without_onset)} of them no onset was found, which counts as beyond the "
         "edge of the data."
+    )
+
+
+def _variants_sentence(course: Course) -> str:
+    """Say how far the window moves when one choice is made otherwise."""
+    least, most = (pick(course.variants, key=lambda each: each[1]) for pick in (min, max))
+    bound = "at least " if most[2] else ""
+    return (
+        f"Analysed otherwise, one choice at a time ({counted(len(course.variants), 'way')}), the window comes to "
+        f"between {number(least[1])} years ({least[0]}) and {bound}{number(most[1])} years ({most[0]})."
     )
 
 

@@ -117,6 +117,35 @@ def leads(marker: Floats, glucose: Floats) -> Floats:
     return np.where(np.isinf(marker) & np.isinf(glucose), np.nan, difference)
 
 
+def simultaneous_limits(curves: Floats, level: float = 0.95) -> Floats:
+    """Give limits (2, k) that hold whole curves in ``level`` of the refits: symmetric, as many SDs wide everywhere.
+
+    Parameters
+    ----------
+    curves
+        (1 + m, k): the estimate, then its refits. With fewer than two refits the limits are NaN.
+
+    Source
+    ------
+    Davison and Hinkley 1997, Bootstrap Methods, section 4.2.4, doi:10.1017/CBO9780511802843.
+
+    Examples
+    --------
+    >>> simultaneous_limits(np.array([[0.0], [-1.0], [1.0]]))
+    array([[-1.],
+           [ 1.]])
+    """
+    estimate, refits = curves[0], curves[1:]
+    if len(refits) < 2:
+        return np.full((2, len(estimate)), np.nan)
+    away = np.abs(refits - estimate)
+    sd = np.sqrt((away**2).mean(axis=0))
+    with np.errstate(invalid="ignore"):
+        largest = np.nanmax(np.where(sd > 0, away / sd, 0.0), axis=1)
+    reach = np.quantile(largest, level, method="higher") * sd
+    return np.stack([estimate - reach, estimate + reach])
+
+
 def interval(draws: Floats) -> tuple[float | None, float | None]:
     """Give the 95 % percentile interval of draws in which ±inf lies beyond the edge of the data.
 

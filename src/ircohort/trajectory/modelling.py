@@ -1,9 +1,9 @@
-"""Fit the outcomes on time to the event, refit them jointly, and put the finding together."""
+"""The model of one outcome on time to the event: which visits, which terms, on which times its curves are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,158 +11,157 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import FormulaError, ModelError
-from ircohort.frames import kind_of, to_polars
-from ircohort.lmm import Fit, collinear_columns, draw_weights, fit, gls_bootstrap
-from ircohort.trajectory.alignment import align_visits, count_people_by_year, supported_years
-from ircohort.trajectory.finding import (
-    ONSET_SCHEMA,
-    Course,
-    between_person_sd,
-    follow,
-    onset_row,
-    require_possible,
-    time_grid,
-)
-from ircohort.trajectory.narrative import general_notes, outcome_notes
-from ircohort.trajectory.record import GLUCOSE, OUTCOMES, ModelSettings, Outcome, Trajectory
+from ircohort.lmm import Fit, collinear_columns, design_matrix, fit, random_design_matrix
+from ircohort.trajectory.alignment import Alignment, supported_years
+from ircohort.trajectory.record import OUTCOMES, ModelSettings, Outcome
 
 Floats = NDArray[np.float64]
 
 COVARIATE_KNOWN = 0.9
 """A covariate enters if it is known at this share of the visits; below, it would cost too many of them."""
 
+SMALLEST_SPREAD = 0.1
+"""Between-person SD over measurement SD, below which a difference in between-person SDs means nothing. An editorial
+choice; in the sample data it is above 0.7 for every outcome."""
+
+SELECTED = ("at_event", "before_event", "after_event")
+"""Readings selected for their value where readings date the event."""
+
+SEEN = {True: ("seen_cases", "seen_cases_slope"), False: ("seen_others", "seen_others_slope")}
+"""When a person is seen (mean time, less that of the group), on level and on slope of the cases and of the others; zero
+along curves."""
+
+SMALLEST_SEEN_SD = 0.25
+"""Years: where the people of a group differ less in when they are seen, it can explain nothing."""
+
 _RANDOM = "(1 + years_to_event | participant_id)"
 
 
 @dataclass(frozen=True, eq=False)
-class _Modelled:
+class Model:
+    """The model of one outcome.
+
+    ``readings`` says what became of the selected ones; ``fit`` of both groups, ``others`` of the comparison group
+    alone, from which ``spread`` (k,), the between-person SD, is taken; ``times`` (k,) of the curves; ``person`` the
+    values of the covariates of the standard person, age that at the event; ``needed`` the columns that a row must
+    have; ``earliest`` the first supported year.
+    """
+
     outcome: Outcome
+    readings: str
     fit: Fit
+    others: Fit
     times: Floats
     spread: Floats
-    standard_person: dict[str, float]
+    person: Mapping[str, float]
+    needed: tuple[str, ...]
     earliest: int
     notes: tuple[str, ...]
 
+    def rows_of(self, aligned: pl.DataFrame) -> pl.DataFrame:
+        """Take the rows that the model is fitted to."""
+        return modelled(measured(aligned, self.outcome), self.readings).drop_nulls(self.needed)
 
-def hidden_window(visits: Any, settings: ModelSettings | None = None, *, seed: int = 0) -> Trajectory:
-    """Measure how long the insulin marker of future cases is raised while their glucose still reads normal.
 
-    log HOMA-IR, log TG:HDL and glucose each get a linear mixed model: random level and slope per participant;
-    a natural spline in years to the event for each group; terms for the two readings by which events are found;
-    age at the visit and sex where they are known. Curves of both groups are those of people with the cases' mean
-    age at the event and share of men, growing older along the curve.
-
-    - The **difference** is in between-person SDs: sqrt(z'Gz) at each time, with z = (1, time) and G the covariance
-      of the random effects. It leaves out measurement variation, and what age, sex and group explain; G is
-      estimated over both groups.
-    - **Onset** is the earliest time from which the difference stays at or above ``onset_sd`` until the event.
-    - The **hidden window** lasts from the marker's onset until the cases' fitted glucose reaches the cut-off, else
-      until the event.
-    - The **lead** is glucose's own onset minus the marker's, so positive where the marker is first.
-
-    Intervals are percentiles of a cluster bootstrap: participants are drawn with replacement, the same ones for all
-    outcomes; variance parameters, knots and supported years are held at their estimates.
-
-    Parameters
-    ----------
-    visits
-        VISITS with ``glycaemia`` and at least one of ``homa_ir``, ``tg_hdl_mg``, ``glucose_mg_dl``; pandas or polars.
-    settings
-        Event, spline, thresholds and number of refits.
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    Trajectory
-        The record; an outcome that cannot be fitted is left out, and a note says why.
-
-    Raises
-    ------
-    ModelError
-        If no outcome can be fitted.
-    ColumnError
-        If ``participant_id``, ``years`` or ``glycaemia`` is absent.
-
-    Source
-    ------
-    Backward time and comparison group: Tabak 2009, Lancet 373:2215, doi:10.1016/S0140-6736(09)60619-X, and Sagesaka
-    2018, J Endocr Soc 2:476, doi:10.1210/js.2018-00071. The hidden window itself is this project's definition.
-    """
-    chosen = settings or ModelSettings()
-    kind = kind_of(visits)
-    aligned = align_visits(to_polars(visits), to=chosen.event)
-    table = _with_model_columns(aligned.visits)
-    models, refusals = _fit_all(table, chosen)
-    if not models:
-        reasons = " ".join(refusals)
-        raise ModelError(
-            f"No outcome can be modelled on the time to {chosen.event}.",
-            expected=reasons,
-            next_step="A cohort finding needs people followed from normal glycaemia to a confirmed event, and others.",
-        )
-    courses = _follow_all(models, table, chosen, seed)
-    rows = [onset_row(name, course, courses.get(GLUCOSE), chosen) for name, course in courses.items()]
-    notes = general_notes(aligned, chosen, {name: model.earliest for name, model in models.items()}, table)
-    own = [
-        sentence for model in models.values() for sentence in (*model.notes, *outcome_notes(model.outcome, model.fit))
-    ]
-    return Trajectory(
-        curves=kind(pl.concat([course.table for course in courses.values()])),
-        onset=kind(pl.DataFrame(rows, schema=ONSET_SCHEMA)),
-        people_by_year=kind(count_people_by_year(aligned.visits)),
-        fixed=kind(_stack(models, lambda record: record.fixed)),
-        random=kind(_stack(models, lambda record: record.random)),
-        fits={name: _of_kind(model.fit, kind) for name, model in models.items()},
-        counts=aligned.counts,
-        settings=chosen,
-        notes=(*notes, *refusals, *own),
+def prepared(aligned: Alignment) -> pl.DataFrame:
+    """Add ``male`` (1, 0, null), the columns :data:`SEEN`, and absent columns as nulls."""
+    names = ("age", "sex", *OUTCOMES)
+    visits = aligned.visits
+    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in visits.columns]
+    sex = pl.col("sex").cast(pl.String)
+    male = pl.when(sex == "male").then(1.0).when(sex == "female").then(0.0)
+    own, time, case = pl.col("seen"), pl.col("years_to_event"), pl.col("progressor")
+    return (
+        visits.with_columns(absent)
+        .with_columns(male.alias("male"))
+        .join(_seen(visits), on=["participant_id", "progressor"], how="left", maintain_order="left")
+        .with_columns((own * case).alias("seen_cases"), (own * ~case).alias("seen_others"))
+        .with_columns((pl.col(level) * time).alias(slope) for level, slope in SEEN.values())
     )
 
 
-def _with_model_columns(aligned: pl.DataFrame) -> pl.DataFrame:
-    """Add ``male`` (1, 0, null) and absent columns as nulls."""
-    names = ("age", "sex", *OUTCOMES)
-    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in aligned.columns]
-    sex = pl.col("sex").cast(pl.String)
-    male = pl.when(sex == "male").then(1.0).when(sex == "female").then(0.0)
-    return aligned.with_columns(absent).with_columns(male.alias("male"))
+def _seen(visits: pl.DataFrame) -> pl.DataFrame:
+    """Give each person's mean time up to the event, less the mean of the group's people."""
+    mean = (
+        visits.filter(pl.col("years_to_event") <= 0)
+        .sort("participant_id", "years_to_event")
+        .group_by("participant_id", "progressor", maintain_order=True)
+        .agg(pl.col("years_to_event").mean().alias("mean"))
+    )
+    case, own = mean["progressor"].to_numpy().astype(np.intp), mean["mean"].to_numpy()
+    # Added up one after the other: in a large group the sums of polars depend on the number of threads.
+    centre = np.bincount(case, weights=own, minlength=2) / np.maximum(np.bincount(case, minlength=2), 1)
+    return mean.select("participant_id", "progressor", pl.Series("seen", own - centre[case]))
 
 
-def _fit_all(table: pl.DataFrame, settings: ModelSettings) -> tuple[dict[str, _Modelled], list[str]]:
-    models: dict[str, _Modelled] = {}
+def measured(aligned: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+    """Take the visits at which an outcome was measured."""
+    value = pl.col(outcome.column)
+    return aligned.filter(value.is_not_null() & ((value > 0) if outcome.log else value.is_finite()))
+
+
+def modelled(rows: pl.DataFrame, readings: str) -> pl.DataFrame:
+    """Take the visits that a model sees: the one after the event only where it has a term of its own."""
+    if readings == "own_terms":
+        return rows
+    return rows.filter(~pl.any_horizontal(*(SELECTED if readings == "dropped" else ("after_event",))))
+
+
+def model_all(table: pl.DataFrame, settings: ModelSettings) -> tuple[dict[str, Model], list[str]]:
+    """Model each outcome that the data hold; give the models, and why the others were left out."""
+    models: dict[str, Model] = {}
     refusals: list[str] = []
-    for name, outcome in OUTCOMES.items():
+    for name in settings.outcomes:
+        outcome = OUTCOMES[name]
         try:
-            models[name] = _fit_outcome(table, outcome, settings)
+            models[name] = model_outcome(table, outcome, settings)
         except (ModelError, FormulaError) as error:
             refusals.append(f"{outcome.label} was left out: {' '.join(str(error).split())}")
     return models, refusals
 
 
-def _fit_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings) -> _Modelled:
-    value = pl.col(outcome.column)
-    rows = table.filter(value.is_not_null() & (value > 0))
+def model_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings) -> Model:
+    """Model one outcome of visits from :func:`prepared`.
+
+    Raises
+    ------
+    ModelError
+        If the data do not hold it; the sentence says why.
+    """
+    rows = measured(table, outcome)
     if rows.is_empty():
         raise ModelError("it was not measured at any dated visit of these people.")
-    earliest = supported_years(rows, settings.min_people_per_year)
+    earliest = supported_years(rows.filter(~pl.col("after_event")), settings.min_people_per_year)
     if earliest is None or earliest == 0:
         raise ModelError(
             f"fewer than {settings.min_people_per_year} cases or people of the comparison group have it at the event "
             "and in the year before."
         )
-    covariates, notes = _usable_covariates(rows, outcome)
+    rows = modelled(rows, settings.selected_readings)
+    covariates, notes = _usable_covariates(rows, outcome, settings)
     complete = rows.drop_nulls(covariates) if covariates else rows
-    terms, more = _independent_terms(complete, outcome, ("at_event", "before_event", *covariates), settings)
+    terms, more = _independent_terms(complete, outcome, covariates, settings)
     record = fit(_formula(outcome, terms, settings), complete)
     kept = tuple(name for name in covariates if name in terms)
     times = time_grid(complete, earliest, settings.grid_per_year)
-    others = fit(_formula_of_comparison(outcome, kept, settings), complete.filter(~pl.col("progressor")))
+    shared = tuple(name for name in kept if name not in SEEN[True])
+    others = fit(_formula_of_comparison(outcome, shared, settings), complete.filter(~pl.col("progressor")))
     spread = between_person_sd(others, times)
-    person = _standard_person(complete, kept)
-    require_possible(outcome, record, person, times)
-    return _Modelled(outcome, record, times, spread, person, earliest, (*notes, *more))
+    person = _standard_person(complete, tuple(name for name in kept if not name.startswith("seen_")))
+    model = Model(
+        outcome,
+        settings.selected_readings,
+        record,
+        others,
+        times,
+        spread,
+        person,
+        covariates,
+        earliest,
+        (*notes, *more),
+    )
+    require_possible(model)
+    return model
 
 
 def _formula(outcome: Outcome, terms: tuple[str, ...], settings: ModelSettings) -> str:
@@ -175,24 +174,39 @@ def _formula_of_comparison(outcome: Outcome, covariates: tuple[str, ...], settin
 
 
 def _time(settings: ModelSettings) -> str:
-    return f"cr(years_to_event, df={settings.spline_df})" if settings.spline_df > 1 else "years_to_event"
+    """Write the course in time; its knots lie before the event, and a reading after it is on the line from there."""
+    return f"cr(years_to_event, df={settings.spline_df}, upper_bound=0)" if settings.spline_df > 1 else "years_to_event"
 
 
-def _usable_covariates(rows: pl.DataFrame, outcome: Outcome) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    usable, notes = [], []
+def _usable_covariates(
+    rows: pl.DataFrame, outcome: Outcome, settings: ModelSettings
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    usable, notes = _seen_terms(rows) if settings.by_time_seen else [], []
     for name, words in (("age", "Age"), ("male", "Sex")):
         known = 1 - rows[name].null_count() / rows.height
         if known >= COVARIATE_KNOWN:
             usable.append(name)
         elif known > 0:
             notes.append(f"{words} is known at too few visits and was left out of the model of {outcome.label}.")
+    if settings.adjust_bmi and outcome.column != "bmi":
+        if 1 - rows["bmi"].null_count() / rows.height < COVARIATE_KNOWN:
+            raise ModelError("BMI is known at too few visits to adjust for it.")
+        usable.append("bmi")
     return tuple(usable), tuple(notes)
 
 
+def _seen_terms(rows: pl.DataFrame) -> list[str]:
+    """Name the terms of when people are seen, for each group whose people differ in it."""
+    spread = dict(rows.unique(["participant_id", "progressor"]).group_by("progressor").agg(pl.col("seen").std()).rows())
+    return [name for case, names in SEEN.items() if (spread[case] or 0.0) >= SMALLEST_SEEN_SD for name in names]
+
+
 def _independent_terms(
-    rows: pl.DataFrame, outcome: Outcome, terms: tuple[str, ...], settings: ModelSettings
+    rows: pl.DataFrame, outcome: Outcome, covariates: tuple[str, ...], settings: ModelSettings
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Leave out, and name, the covariates that do not vary or follow from the other terms."""
+    """Leave out, and name, the terms that do not vary or follow from the other terms."""
+    own = SELECTED if settings.selected_readings == "own_terms" and settings.rule.by_readings else ()
+    terms = (*own, *covariates)
     dependent = set(collinear_columns(_formula(outcome, terms, settings), rows)) & set(terms)
     notes = tuple(
         f"In the model of {outcome.label}, {name} does not vary apart from the other terms and was left out."
@@ -202,46 +216,67 @@ def _independent_terms(
     return tuple(name for name in terms if name not in dependent), notes
 
 
-def _follow_all(
-    models: Mapping[str, _Modelled], table: pl.DataFrame, settings: ModelSettings, seed: int
-) -> dict[str, Course]:
-    ids = table["participant_id"].unique().sort().to_list()
-    weights = draw_weights(len(ids), settings.n_refits, seed)
-    refits = {name: gls_bootstrap(model.fit, weights, participant_ids=ids) for name, model in models.items()}
-    # The refits are joint: one that fails for an outcome is dropped for all.
-    sound = np.logical_and.reduce([np.isfinite(draws).all(axis=1) for draws in refits.values()])
-    glucose = models.get(GLUCOSE)
-    return {
-        name: follow(
-            model.outcome,
-            model.fit,
-            refits[name][sound],
-            model.standard_person,
-            model.times,
-            model.spread,
-            onset_sd=settings.onset_sd,
-            glucose=None if glucose is None else (glucose.fit, refits[GLUCOSE][sound], glucose.standard_person),
-        )
-        for name, model in models.items()
-    }
-
-
 def _standard_person(rows: pl.DataFrame, covariates: tuple[str, ...]) -> dict[str, float]:
-    """Give the mean age at the event and the share of men among the cases, each case counted once."""
+    """Give the cases' mean of each covariate, each case counted once; of age, that at the event."""
+    values = [pl.col(name) - pl.col("years_to_event") if name == "age" else pl.col(name) for name in covariates]
     cases = (
         rows.filter("progressor")
         .sort("participant_id", "years_to_event")
         .group_by("participant_id", maintain_order=True)
-        .agg((pl.col("age") - pl.col("years_to_event")).mean().alias("age"), pl.col("male").mean())
+        .agg(value.mean().alias(name) for name, value in zip(covariates, values, strict=True))
     )
-    return {name: float(cases.select(pl.col(name).mean()).item()) for name in covariates}
+    return {name: float(cases[name].drop_nulls().to_numpy().mean()) for name in covariates}
 
 
-def _stack(models: Mapping[str, _Modelled], pick: Callable[[Fit], pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(
-        [pick(model.fit).select(pl.lit(name).alias("outcome"), pl.all()) for name, model in models.items()]
-    )
+def time_grid(rows: pl.DataFrame, earliest: int, per_year: int) -> Floats:
+    """Give times (k,) from the earliest supported year, or the first visit of the group seen later, to the event."""
+    first_visits = rows.group_by("progressor").agg(pl.col("years_to_event").min())["years_to_event"]
+    start = max(float(earliest), float(first_visits.max()))  # type: ignore[arg-type]
+    steps = int(np.floor(-start * per_year + 1e-9))
+    return -np.arange(steps, -1, -1) / per_year
 
 
-def _of_kind(record: Fit, kind: Callable[[pl.DataFrame], Any]) -> Fit:
-    return replace(record, fixed=kind(record.fixed), random=kind(record.random), people=kind(record.people))
+def standard_rows(record: Fit, model: Model, progressor: bool) -> Floats:
+    """Build the fixed design (k, p) of the standard person, ageing along the curve, outside the selected readings."""
+    times = model.times
+    columns: dict[str, Any] = {"years_to_event": times, "progressor": [progressor] * len(times)}
+    columns |= {name: [False] * len(times) for name in SELECTED}
+    columns |= {name: [0.0] * len(times) for names in SEEN.values() for name in names}
+    columns |= {name: value + times if name == "age" else [value] * len(times) for name, value in model.person.items()}
+    return design_matrix(record, pl.DataFrame(columns))
+
+
+def require_possible(model: Model) -> None:
+    """Refuse a model whose curves leave what groups of living people show; single false readings bend them so.
+
+    Raises
+    ------
+    ModelError
+        If the fitted mean of a group leaves ``outcome.possible``.
+    """
+    outcome = model.outcome
+    rows = np.vstack([standard_rows(model.fit, model, group) for group in (True, False)])
+    fitted = rows @ model.fit.coefficients
+    values = np.exp(fitted) if outcome.log else fitted
+    low, high = outcome.possible
+    if not ((values >= low) & (values <= high)).all():
+        raise ModelError(
+            f"its fitted curve leaves {low:g} to {high:g} {outcome.unit}, where no group of people is; look for typing "
+            "errors among the readings."
+        )
+
+
+def between_person_sd(record: Fit, times: Floats) -> Floats:
+    """Give sqrt(z'Gz) at each time, (k,); refuse if it is nothing beside the measurement variation.
+
+    Raises
+    ------
+    ModelError
+        If people do not differ.
+    """
+    Z = random_design_matrix(record, pl.DataFrame({"years_to_event": times}))
+    variance = np.einsum("kq,qr,kr->k", Z, record.random_covariance, Z)
+    if not (variance > SMALLEST_SPREAD**2 * record.residual_variance).all():
+        raise ModelError("people do not differ beyond measurement variation, so there is no SD to measure in.")
+    sd: Floats = np.sqrt(variance)
+    return sd
