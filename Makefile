@@ -31,8 +31,9 @@ types: $(VENV)/.dev  ## Check types.
 unit: $(VENV)/.dev  ## Run unit and property tests, doctests, README, notebooks; with branch coverage.
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
 
-docs: $(VENV)/.dev  ## Write the tables of the page on input anew.
+docs: $(VENV)/.dev  ## Write the tables of the page on input, and the numbers of the page on claims, anew.
 	$(BIN)/python docs/input_tables.py
+	$(BIN)/python docs/claims_output.py
 
 figure: $(VENV)/.dev demo  ## Make the picture of the README anew.
 	cp results/demo/figures/hidden_window.png docs/hidden_window.png
