@@ -9,6 +9,7 @@ from dataclasses import replace
 import ircohort as ic
 from ircohort.analysis import versions
 from ircohort.evaluation import visits_of
+from ircohort.trajectory import ModelSettings
 
 SIZES = (500, 1000, 2000, 4000)
 SEEDS = (14, 1)
@@ -26,7 +27,8 @@ def main() -> None:
     for size in SIZES:
         for seed in SEEDS:
             design = replace(ic.DESIGNS["clinic"], n_participants=size)
-            found = ic.hidden_window(visits_of(ic.simulate(design, seed=seed)))
+            visits = ic.markers(visits_of(ic.simulate(design, seed=seed)))
+            found = ic.hidden_window(visits, ModelSettings(sensitivity=False))
             row = found.onset.row(0, named=True)
             print(
                 f"| {size:,} | {seed} | {found.counts['cases']} / {found.counts['comparison']} "
