@@ -52,7 +52,7 @@ SCHEDULES = {
         "share_insulin_missing": 0.3,
     },
 }
-POPULATIONS = {"science.md 5.4": Design(), "clinic": DESIGNS["clinic"]}
+POPULATIONS = {"population": Design(), "clinic": DESIGNS["clinic"]}
 TRIALS: dict[str, Design] = {
     f"{population}, {schedule}": replace(design, **changes)
     for population, design in POPULATIONS.items()
