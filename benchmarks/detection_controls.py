@@ -34,7 +34,7 @@ from ircohort.simulation import Design, Simulated, simulate, with_values
 SIZES = (300, 1000, 20_000)
 LARGE = 20_000
 AT_MOST, IN_COHORTS = 1 / 1000, 0.95
-BASES = ("population, 11 annual", "clinic, 11 annual")
+BASES = ("at large, 11 annual", "clinic, 11 annual")
 BASE = "clinic, 11 annual"
 
 SETTINGS = DetectSettings(noise_check=False)

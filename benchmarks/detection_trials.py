@@ -52,7 +52,7 @@ SCHEDULES = {
         "share_insulin_missing": 0.3,
     },
 }
-POPULATIONS = {"population": Design(), "clinic": DESIGNS["clinic"]}
+POPULATIONS = {"at large": Design(), "clinic": DESIGNS["clinic"]}
 TRIALS: dict[str, Design] = {
     f"{population}, {schedule}": replace(design, **changes)
     for population, design in POPULATIONS.items()

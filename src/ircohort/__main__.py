@@ -1,5 +1,10 @@
 """``python -m ircohort`` is the command line."""
 
-from ircohort.cli import main
+import sys
 
-main()
+try:
+    from ircohort.cli import main
+
+    main()
+except KeyboardInterrupt:  # while the command line was still being loaded
+    sys.exit(130)
