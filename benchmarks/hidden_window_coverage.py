@@ -4,6 +4,7 @@
     python benchmarks/hidden_window_coverage.py coverage --work DIRECTORY [--cohorts 500] [--minutes 60]
     python benchmarks/hidden_window_coverage.py null --work DIRECTORY [--cohorts 1000] [--minutes 60]
     python benchmarks/hidden_window_coverage.py null-random --work DIRECTORY [--cohorts 1000] [--minutes 60]
+    python benchmarks/hidden_window_coverage.py choices --work DIRECTORY
 
 ``truth`` applies the analysis itself, without refits, to the noise-free values of a million people whose events are
 those of their noisy readings. ``coverage`` simulates cohorts, takes the interval of each, and holds it against that
@@ -11,7 +12,8 @@ truth; beside it stands the naive analysis: events by a single reading, the read
 like others, the onset where the difference becomes significant. ``null`` gives people event dates that are drawn
 independently of all markers. Cases are then met earlier in their follow-up than the others at their last visit, whose
 markers have had longer to rise; ``null-random`` anchors the others at a random visit instead. Run again, each goes on
-where it stopped.
+where it stopped. ``choices`` sets the analysis of one large cohort, under several settings, beside the same without
+noise.
 """
 
 from __future__ import annotations
@@ -215,17 +217,57 @@ def interval_of(share: float, n: int) -> tuple[float, float]:
 REPORTS = {"truth": report_truth, "coverage": report_coverage, "null": report_null, "null-random": report_null}
 
 
+CHOICES = {
+    "as by default": {},
+    "selected readings kept": {"selected_readings": "kept"},
+    "selected readings dropped": {"selected_readings": "dropped"},
+    "whoever is seen when": {"by_time_seen": False},
+    "anchored at a random visit": {"comparison": "random_visit"},
+}
+PEOPLE_OF_CHOICES = 20_000
+
+
+def report_choices() -> None:
+    """Print what noise does to the finding under each choice."""
+    design = replace(DESIGN, n_participants=PEOPLE_OF_CHOICES)
+    simulated = simulate(design, seed=SEED)
+    noisy = ic.markers(visits_of(simulated, units=design.units))
+    pairs = (("readings", noisy), ("without noise", without_noise(noisy, simulated)))
+    print(f"One cohort of {PEOPLE_OF_CHOICES:,} people. Difference in SD, glucose of the cases in mg/dL.\n")
+    print("| choice | values | onset | window | difference at -8 | at -3 | at 0 | glucose at -3 | at 0 |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, choice in CHOICES.items():
+        settings = ModelSettings(n_refits=0, outcomes=(MARKER, GLUCOSE), sensitivity=False, **choice)
+        for values, visits in pairs:
+            found = measure(visits, settings, SEED)
+            course, glucose = found.courses[MARKER], found.courses[GLUCOSE]
+            row = onset_row(course, glucose, settings)
+            onset = "none" if row["onset_years"] is None else f"{-row['onset_years']:.2f}"
+            apart = (f"{at(course.times, course.difference[0], years):.3f}" for years in (-8.0, -3.0, 0.0))
+            level = (f"{at(glucose.times, glucose.curves.cases[0], years):.2f}" for years in (-3.0, 0.0))
+            cells = (name, values, onset, f"{row['hidden_window_years']:.2f}", *apart, *level)
+            print(f"| {' | '.join(cells)} |")
+
+
+def at(times: Floats, curve: Floats, years: float) -> float:
+    """Read a curve at one time."""
+    return float(np.interp(years, times, curve))
+
+
 def main() -> None:
     parser = options(__doc__ or "")
-    parser.add_argument("part", choices=tuple(REPORTS))
+    parser.add_argument("part", choices=(*REPORTS, "choices"))
     parser.add_argument("--cohorts", type=int)
     parser.add_argument("--minutes", type=float, default=600.0, help="for new cohorts")
     given = parser.parse_args()
+    print(f"# The hidden window in simulated clinics: {given.part}\n")
+    print(f"{made_by('hidden_window_coverage.py')} HOMA-IR, 11 annual visits, seed {SEED}.\n")
+    if given.part == "choices":
+        report_choices()
+        return
     most = given.cohorts or MOST[given.part]
     with Pool(given.workers) as pool:
         files = pool.until(lambda k: Job(given.part, k, given.work), work, lambda _: False, most, given.minutes)  # type: ignore[arg-type, return-value]
-    print(f"# The hidden window in simulated clinics: {given.part}\n")
-    print(f"{made_by('hidden_window_coverage.py')} HOMA-IR, 11 annual visits, seed {SEED}.\n")
     REPORTS[given.part](read(files), given.work)
 
 

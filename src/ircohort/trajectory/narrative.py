@@ -55,7 +55,7 @@ def _selection_notes(still_below: StillBelow | None, settings: ModelSettings) ->
         )
     dealt = {
         "own_terms": "Each has a term of its own, so that the curves near the event are extrapolated from the readings "
-        "before them; a small bias remains (in simulation the cases' glucose is 0.4 mg/dL too low at the event).",
+        "before them; a small bias remains (in simulation the cases' glucose is 0.5 mg/dL too low at the event).",
         "kept": "They were kept as if they were like others: glucose is too high at the event and too low before it.",
         "dropped": "They were dropped, so that the curves near the event are extrapolated.",
     }[settings.selected_readings]
