@@ -211,7 +211,7 @@ def interval_of(share: float, n: int) -> tuple[float, float]:
     z2 = SIGNIFICANT**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = SIGNIFICANT / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 REPORTS = {"truth": report_truth, "coverage": report_coverage, "null": report_null, "null-random": report_null}
