@@ -16,6 +16,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 ALLOWED_SECONDS = 180.0
@@ -92,8 +93,9 @@ def main() -> int:
     _, _, _, visits, people, judged, flagged, false = runs[0]
     packages = ", ".join(f"{name} {version(name)}" for name in ("ircohort", "numpy", "polars", "scipy"))
     print("# A million people with ten visits\n")
+    command = " ".join("DIRECTORY" if before == "--work" else word for before, word in pairwise(sys.argv))
     print(
-        f"`python benchmarks/million_people.py {' '.join(sys.argv[1:])}`, {os.cpu_count()} cores, {platform.system()} "
+        f"`python benchmarks/million_people.py {command}`, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.machine()}, Python {platform.python_version()}, {packages}.\n"
     )
     print(
