@@ -10,7 +10,7 @@ import pytest
 
 from ircohort.errors import ModelError, UsageError
 from ircohort.lmm import draw_weights
-from ircohort.trajectory import ModelSettings, hidden_window
+from ircohort.trajectory import ModelSettings, foresee, hidden_window
 from ircohort.trajectory.landmarks import simultaneous_limits
 from ircohort.trajectory.measuring import measure
 from ircohort.trajectory.refitting import _again, curves_of, is_redone
@@ -199,3 +199,16 @@ def test_bmi_is_not_adjusted_for_itself_and_not_where_it_is_unknown():
     assert adjusted == {"homa_ir"}
     with pytest.raises(ModelError, match="BMI is known at too few"):
         hidden_window(visits.drop("bmi"), replace(QUICK, outcomes=("homa_ir",), adjust_bmi=True))
+
+
+def test_columns_of_the_caller_and_values_without_end_change_nothing():
+    visits = cohort(cases=30, others=40, visits=7)
+    settings = replace(TWO, n_refits=0)
+    own = visits.with_columns(pl.lit("x").alias(name) for name in ("seen", "mean", "male", "stated"))
+    assert hidden_window(own, settings).curves.equals(hidden_window(visits, settings).curves)
+    first = pl.col("years") == 0
+    lost = visits.with_columns(homa_ir=pl.when(~first).then("homa_ir"))
+    for value in (float("inf"), float("nan")):
+        endless = visits.with_columns(homa_ir=pl.when(first).then(value).otherwise("homa_ir"))
+        assert hidden_window(endless, settings).curves.equals(hidden_window(lost, settings).curves)
+        assert foresee(endless, lags=(2,), n_refits=0).equals(foresee(lost, lags=(2,), n_refits=0))

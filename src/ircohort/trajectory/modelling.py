@@ -66,7 +66,7 @@ class Model:
 def prepared(aligned: Alignment) -> pl.DataFrame:
     """Add ``male`` (1, 0, null), the columns :data:`SEEN`, and absent columns as nulls."""
     names = ("age", "sex", *OUTCOMES)
-    visits = aligned.visits
+    visits = aligned.visits.drop("seen", strict=False)  # a caller's column of that name is another thing
     absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in visits.columns]
     sex = pl.col("sex").cast(pl.String)
     male = pl.when(sex == "male").then(1.0).when(sex == "female").then(0.0)
@@ -97,7 +97,7 @@ def _seen(visits: pl.DataFrame) -> pl.DataFrame:
 def measured(aligned: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
     """Take the visits at which an outcome was measured."""
     value = pl.col(outcome.column)
-    return aligned.filter(value.is_not_null() & ((value > 0) if outcome.log else value.is_finite()))
+    return aligned.filter(value.is_finite() & ((value > 0) if outcome.log else True))
 
 
 def modelled(rows: pl.DataFrame, readings: str) -> pl.DataFrame:

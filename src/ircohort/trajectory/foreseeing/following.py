@@ -62,12 +62,15 @@ def _last_judged(classed: pl.DataFrame, dated: pl.DataFrame, rule: EventRule) ->
 def _times(classed: pl.DataFrame, markers: Sequence[str]) -> pl.DataFrame:
     """Give one row per person and time that reads normal, with glucose and the log of each marker."""
     usual = is_usual(classed)
-    logs = [pl.when(usual & (pl.col(name) > 0)).then(pl.col(name).log()).alias(f"log {name}") for name in markers]
+    logs = [
+        pl.when(usual & pl.col(name).is_finite() & (pl.col(name) > 0)).then(pl.col(name).log()).alias(f"log {name}")
+        for name in markers
+    ]
     reads = classed.filter(pl.col("years").is_not_null()).select(
         "participant_id",
         "years",
         (pl.col("glycaemia") == "normal").alias("normal"),
-        pl.when(usual).then("glucose_mg_dl").alias("glucose_mg_dl"),
+        pl.when(usual & pl.col("glucose_mg_dl").is_finite()).then("glucose_mg_dl").alias("glucose_mg_dl"),
         *logs,
     )
     values = ["glucose_mg_dl", *(f"log {name}" for name in markers)]
