@@ -249,14 +249,41 @@ def test_a_fault_is_one_line_and_its_trace_holds_no_values(call, labs, monkeypat
     assert "division by zero" not in trace
 
 
-def test_an_interrupted_run_exits_with_130_and_leaves_nothing(clinic, tmp_path):
+@pytest.mark.parametrize("seconds", [2.0, 3.0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_exits_with_130_and_leaves_nothing(clinic, tmp_path, seconds, number):
     command = [sys.executable, "-m", "ircohort", "run", "--config", str(clinic), "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(3.0)  # well into the run, also on a busy machine
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "Interrupted; nothing was left behind." in said
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_amid_an_import_waits_for_its_end(tmp_path):
+    (tmp_path / "loaded.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n")
+    script = (
+        "import signal, time\n"
+        "from ircohort.__main__ import interrupt\n"
+        "signal.signal(signal.SIGINT, interrupt)\n"
+        "import loaded\n"
+        "assert loaded.whole\n"
+        "try:\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    signal.raise_signal(signal.SIGINT)  # ends already: a second one changes nothing\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("interrupted", "")
 
 
 @pytest.mark.parametrize("arguments", [("run", "labs.csv", "-o", "-"), ("model", "labs.csv", "-o", "-")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -48,12 +47,6 @@ for _command in (
     simulated.verify,
 ):
     cli.add_command(_command)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code of the contract."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half written is cleared away
-    sys.exit(exit_code(arguments))
 
 
 def exit_code(arguments: Sequence[str] | None = None) -> int:
