@@ -74,10 +74,10 @@ def options(about: str) -> argparse.ArgumentParser:
 def made_by(script: str) -> str:
     """Say how a table was made: command, cores, versions."""
     words = ["DIRECTORY" if before == "--work" else word for before, word in pairwise(sys.argv)]
-    command = " ".join(f"'{word}'" if " " in word else word for word in words)
+    command = " ".join([f"python benchmarks/{script}", *(f"'{word}'" if " " in word else word for word in words)])
     packages = ", ".join(f"{name} {version(name)}" for name in ("ircohort", "numpy", "polars", "scipy"))
     return (
-        f"`python benchmarks/{script} {command}`, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"`{command}`, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {packages}."
     )
 
