@@ -17,6 +17,7 @@ from ircohort.errors import FileError, IrcohortError, UsageError
 
 EXIT_FAULT = 70
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "Interrupted; nothing was left behind."
 
 
 @click.group(
@@ -58,7 +59,7 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say("Interrupted; nothing was left behind.")
+        say(INTERRUPTED)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
