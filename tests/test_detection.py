@@ -222,7 +222,7 @@ def test_pandas_in_gives_pandas_out(visits: pl.DataFrame) -> None:
 def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "FIT_UP_TO", 150)
+    monkeypatch.setattr(model, "GROW_FROM", 150)
     series = select_series(visits, FAST)
     fitted = fit_cohort(series, replace(FAST, refit_up_to=N - 1), 0)
     assert fitted is not None
@@ -232,6 +232,21 @@ def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     # Log likelihoods are sums over those it was fitted to.
     everyone = expect(fitted.populations[0], fitted.sums, np.ones(N)).log_likelihood
     assert fitted.populations[0].log_likelihood == pytest.approx(everyone * 150 / N, rel=0.1)
+
+
+def test_populations_grown_from_a_part_climb_on_with_everybody(
+    visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", 150)
+    series, rules = select_series(visits, FAST), replace(FAST, refits=0)
+    grown, settled = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N - 1, N))
+    assert grown is not None
+    assert settled is not None
+    grown_from_150, learned_from_all = (
+        expect(fitted.populations[0], fitted.sums, np.ones(N)).log_likelihood for fitted in (grown, settled)
+    )
+    assert learned_from_all > grown_from_150
+    assert settled.populations[0].log_likelihood == pytest.approx(learned_from_all, rel=1e-9)
 
 
 # Single people in a cohort

@@ -337,6 +337,23 @@ def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
     assert crossed.max(axis=1).sum() > 270
 
 
+@pytest.mark.parametrize(("bend_sd", "bends"), [(0.5, True), (0.0, False)])
+def test_the_marker_bends_only_where_the_data_ask_for_it(bend_sd: float, bends: bool) -> None:
+    rng = np.random.default_rng(9)
+    axes = Axes(("insulin", "glucose"), (3, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    truth = Population(
+        weights=np.array([0.6, 0.4]),
+        centre=np.array([[-0.8, 0.0, 0.0, -0.5, 0.0], [0.9, 0.6, 0.0, 0.6, 0.2]]),
+        tail=np.array([[0.0, 0.4, 0.0, 0.0, 0.0], [0.0, 0.1, 0.0, 0.0, 0.2]]),
+        covariance=np.stack([np.diag([0.3, 0.1, bend_sd**2 + 1e-8, 0.3, 0.1])] * 2),
+        residual=0.3 * np.eye(2),
+        straight=np.zeros(2, dtype=bool),
+    )
+    readings, _ = simulated(rng, truth, 300, 9, axes)
+    found = growth.grow(make_sums(readings, 300, axes), seed=0)
+    assert found[0].straight.all() != bends
+
+
 def test_few_series_are_given_one_component(drawn: tuple[Population, Sums]) -> None:
     few = drawn[1].take(slice(0, 2 * growth.SERIES_PER_COMPONENT - 1))
     assert {fit.components for fit in growth.grow(few, seed=0)} == {1}

@@ -18,7 +18,7 @@ from ircohort.detection.selection import Series
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.spread import SlopeSpread, slope_spread
 from ircohort.detection.sums import Readings, Sums, make_sums
-from ircohort.parallel import on_one_blas_thread
+from ircohort.parallel import each, on_one_blas_thread
 
 MARKERS = ("insulin", "tg_hdl")
 OUTCOMES = ("insulin", "glucose", "tg_hdl")
@@ -26,15 +26,15 @@ OUTCOMES = ("insulin", "glucose", "tg_hdl")
 MIN_PEOPLE = 250
 """With fewer series nobody is judged: with 150, stated probabilities were too high by 0.1 (in simulation)."""
 
-FIT_UP_TO = 4000
-"""Of more series this many, evenly spread over the readings, set the population; everyone is judged. For speed."""
+GROW_FROM = 4000
+"""Of more series this many, evenly spread over the readings, are what populations are grown from. For speed."""
 
 SERIES_FOR_A_BEND = 800
 """With fewer series the marker's course is a straight line: in cohorts of 300 and 500, to estimate how markers bend
 cost more calibration than to leave it out."""
 
-CORRECTION_COHORTS = 6
-"""Cohorts that are drawn to learn how far probabilities can be taken at their word."""
+CORRECTION_COHORTS, FEWEST_CORRECTION_COHORTS, CORRECTION_SERIES = 6, 2, 24_000
+"""Cohorts that are drawn to learn how far probabilities can be taken at their word: as many as hold so many series."""
 
 READINGS_FOR_A_BEND = 5
 """Where half of the series have fewer readings of the marker, courses are straight lines."""
@@ -179,20 +179,28 @@ def fit_readings(
         common = single(sums.take(_evenly(sums)))
         readings = with_sites(readings, limits, sums, common)
         sums = make_sums(readings, n, axes)
-    chosen = _evenly(sums)
-    part = sums.take(chosen)
+    part = sums.take(_evenly(sums))
     if not any(found.identifiable for found in spread.values()):
         return Fitted(sums, (single(part),), spread, False)
-    supported = grow(part, seed)
-    if n > settings.refit_up_to or not settings.refits:
+    if n > settings.refit_up_to:
+        return Fitted(sums, grow(part, seed)[:1], spread, False)
+    order = sums.in_order()
+    everyone = sums.take(order)
+    supported = grow(part, seed, everyone if n > part.n else None)
+    if not settings.refits:
         return Fitted(sums, supported[:1], spread, False)
-    rng, pull = np.random.default_rng(seed), pull_of(single(part))
-    weights = rng.standard_exponential((settings.refits, part.n))
-    weights *= part.n / weights.sum(axis=1, keepdims=True)
-    refits = tuple(refit(_turn(supported, r, len(weights)), part, weight, pull) for r, weight in enumerate(weights))
+    weights = np.random.default_rng(seed).standard_exponential((settings.refits, n))
+    weights *= n / weights.sum(axis=1, keepdims=True)
+
+    def again(r: int) -> Population:
+        return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)
+
+    pull = pull_of(single(part))
+    refits = tuple(each(again, range(settings.refits), settings.refits * n))
+    cohorts = int(np.clip(CORRECTION_SERIES // n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
+    cohorts = cohorts if settings.recalibrate else 0
     rule = settings.definition
-    cohorts = CORRECTION_COHORTS if settings.recalibrate else 0
-    correction = learn_correction(readings.take(chosen), axes, supported[0], rule, pull, cohorts, seed)
+    correction = learn_correction(readings.take(order), axes, supported[0], rule, pull, cohorts, seed)
     return Fitted(sums, refits, spread, True, correction)
 
 
@@ -215,19 +223,19 @@ def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:
 def _evenly(sums: Sums) -> NDArray[np.intp]:
     """Give the series in an order of their readings, so that names and rows play no part, thinned out evenly."""
     order = sums.in_order()
-    if len(order) > FIT_UP_TO:
-        order = order[np.linspace(0, len(order) - 1, FIT_UP_TO).round().astype(np.intp)]
+    if len(order) > GROW_FROM:
+        order = order[np.linspace(0, len(order) - 1, GROW_FROM).round().astype(np.intp)]
     return order
 
 
 def _spread_of(readings: Readings, outcome: int, n: int) -> SlopeSpread:
-    """Measure how slopes of a marker spread, over at most so many series as set the population."""
+    """Measure how slopes of a marker spread, over at most so many series as populations are grown from."""
     has = np.isfinite(readings.values[:, outcome])
-    if n > FIT_UP_TO:
+    if n > GROW_FROM:
         total = np.bincount(readings.series[has], weights=readings.values[has, outcome], minlength=n)
         order = np.lexsort((np.bincount(readings.series[has], minlength=n), total))
         chosen = np.zeros(n, dtype=bool)
-        chosen[order[np.linspace(0, n - 1, FIT_UP_TO).round().astype(np.intp)]] = True
+        chosen[order[np.linspace(0, n - 1, GROW_FROM).round().astype(np.intp)]] = True
         has &= chosen[readings.series]
     _, series = np.unique(readings.series[has], return_inverse=True)
     return slope_spread(series.astype(np.intp), readings.years[has], readings.values[has, outcome])

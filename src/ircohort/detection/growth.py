@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ircohort.detection.climbing import Pull, climb
-from ircohort.detection.curves import TREND
+from ircohort.detection.curves import BEND, TREND
 from ircohort.detection.population import Population, evidence, marker_bend, posteriors
 from ircohort.detection.sums import Sums
 
@@ -28,7 +28,7 @@ AS_GOOD = 6.0
 """Populations whose Akaike criterion lies within this of the best one are averaged over."""
 
 _CYCLES = 40
-_FURTHER_CYCLES = 20  # from a fit that differs in the straightness of one component
+_FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one component, or in the series
 _TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
 _COMMON_SHARE = 0.3  # of the common covariance, towards which components are pulled
 
@@ -47,24 +47,38 @@ def single(sums: Sums) -> Population:
     return climb(start, sums, _CYCLES)
 
 
-def grow(sums: Sums, seed: int) -> tuple[Population, ...]:
+def grow(sums: Sums, seed: int, everyone: Sums | None = None) -> tuple[Population, ...]:
     """Fit populations of growing richness, and give those that the data support, best first.
 
-    A further component enters while Akaike's criterion improves. In each population the largest components are then
-    made straight, one after the other, while the criterion improves: a marker bends where the data ask for it.
+    A further component enters while Akaike's criterion improves; so far nobody's marker bends. In the best of these
+    populations every component is then let bend, and the largest are made straight again, one after the other, while
+    the criterion improves: a marker bends where the data ask for it. Where ``sums`` are those of a part of the cohort,
+    each population climbs on with ``everyone``, who then support it or not.
     """
+
+    def settled(population: Population) -> Population:
+        return population if everyone is None else climb(population, everyone, _FURTHER_CYCLES, pull=pull)
+
     common = single(sums)
+    pull = pull_of(common)
     most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
+    grown: list[Population] = []
     found: list[Population] = []
     for k in range(min(FEWEST_COMPONENTS, most), most + 1):
-        fits = _straightening(_start(common, sums, k, seed), sums, common)
-        best = min(fits, key=lambda fit: fit.criterion)
-        richer = not found or best.criterion < min(fit.criterion for fit in found)
-        found += fits
-        if not richer:
+        grown.append(climb(_start(common, sums, k, seed), sums, _CYCLES, pull=pull))
+        found.append(settled(grown[-1]))
+        if found[-1].criterion > min(fit.criterion for fit in found):
             break
-    found.sort(key=lambda fit: fit.criterion)
-    return tuple(fit for fit in found if fit.criterion <= found[0].criterion + AS_GOOD)
+    if marker_bend(sums) is not None:
+        straight = grown[int(np.argmin([fit.criterion for fit in found]))]
+        bending = _supported([straight, *_bending(straight, sums, pull)])
+        found += [settled(fit) for fit in bending if fit is not straight]
+    return _supported(found)
+
+
+def _supported(found: list[Population]) -> tuple[Population, ...]:
+    ranked = sorted(found, key=lambda fit: fit.criterion)
+    return tuple(fit for fit in ranked if fit.criterion <= ranked[0].criterion + AS_GOOD)
 
 
 def pull_of(common: Population) -> Pull:
@@ -72,14 +86,16 @@ def pull_of(common: Population) -> Pull:
     return Pull(_COMMON_SHARE * common.covariance[0])
 
 
-def _straightening(start: Population, sums: Sums, common: Population) -> list[Population]:
-    fits = [climb(start, sums, _CYCLES, pull=pull_of(common))]
-    if marker_bend(sums) is None:
-        return fits
-    for k in np.argsort(-fits[0].weights, kind="stable"):
-        straight = fits[-1].straight.copy()
-        straight[k] = True
-        fits.append(climb(replace(fits[-1], straight=straight), sums, _FURTHER_CYCLES, pull=pull_of(common)))
+def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:
+    """Let the marker bend in all components, then in fewer and fewer of them."""
+    covariance = straight.covariance.copy()
+    covariance[:, BEND, BEND] = pull.towards[BEND, BEND]
+    bent = replace(straight, covariance=covariance, straight=np.zeros(straight.components, dtype=bool))
+    fits = [climb(bent, sums, _FURTHER_CYCLES, pull=pull)]
+    for k in np.argsort(-fits[0].weights, kind="stable")[:-1]:
+        fewer = fits[-1].straight.copy()
+        fewer[k] = True
+        fits.append(climb(replace(fits[-1], straight=fewer), sums, _FURTHER_CYCLES, pull=pull))
         if fits[-1].criterion > fits[-2].criterion:
             break
     return fits
@@ -87,8 +103,9 @@ def _straightening(start: Population, sums: Sums, common: Population) -> list[Po
 
 def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
     """Divide draws of everybody's course into ``k`` clusters, and give each a tail along the marker's trend."""
+    straight = np.full(k, marker_bend(sums) is not None)
     if k == 1:
-        return _with_tails(common)
+        return _with_tails(replace(common, straight=straight))
     from scipy.cluster.vq import kmeans2
 
     rng = np.random.default_rng([seed, k])
@@ -103,7 +120,7 @@ def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
         tail=np.zeros((k, sums.axes.size)),
         covariance=np.repeat(0.5 * common.covariance, k, axis=0),
         residual=common.residual,
-        straight=np.zeros(k, dtype=bool),
+        straight=straight,
     )
     return _with_tails(climb(divided, sums, 10, pull=Pull(common.covariance[0])))
 
@@ -124,8 +141,12 @@ def _with_tails(population: Population) -> Population:
 
 
 def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Population:
-    """Fit the same population again with other counts (n,) of the series, from where it stands."""
-    return climb(chosen, sums, _REFIT_CYCLES, weight=weight, pull=pull)
+    """Fit the same population again with other counts (n,) of the series, from where it stands.
+
+    The more series, the less it moves, and the fewer cycles it takes.
+    """
+    cycles = int(np.clip(_REFIT_SERIES // sums.n, _FEWEST_REFIT_CYCLES, _REFIT_CYCLES))
+    return climb(chosen, sums, cycles, weight=weight, pull=pull)
 
 
-_REFIT_CYCLES = 12
+_REFIT_CYCLES, _FEWEST_REFIT_CYCLES, _REFIT_SERIES = 12, 4, 48_000
