@@ -3,10 +3,10 @@
     python benchmarks/population_shape.py [--people 8000] [--seeds 3] > benchmarks/population_shape.md
 
 The same simulated people are read twice: as laboratories read them, and with insulin that varies by 8 % only. Three
-populations then judge the ordinary readings: the one that detection learns from them; the one learned from the clear
-readings, with the residuals of the ordinary ones; and that one after it has climbed on the ordinary readings. Beside
-what they make of the ordinary readings (log likelihood of the 4,000 series that set the population) stand the stated
-and the true share of people with a hidden window.
+populations then judge the ordinary readings: the one that detection would learn from 4,000 series; the one learned from
+the clear readings of the same, with the residuals of the ordinary ones; and that one after it has climbed on the
+ordinary readings. Beside what they make of the ordinary readings of these 4,000 (log likelihood) stand the stated and
+the true share of all people with a hidden window.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection import DetectSettings
 from ircohort.detection.climbing import climb
-from ircohort.detection.cohort import GROW_FROM, Cohort, fit_cohort
+from ircohort.detection.cohort import Cohort, evenly, fit_cohort
 from ircohort.detection.growth import grow, pull_of, single
 from ircohort.detection.judging import Drawn, window_draws
 from ircohort.detection.population import Population, expect, residual_covariance
@@ -56,9 +56,8 @@ class Trial:
 
     @property
     def part(self) -> NDArray[np.intp]:
-        """The series that set the population, as detection takes them."""
-        order = self.cohort.sums.in_order()
-        return order[np.linspace(0, len(order) - 1, min(GROW_FROM, len(order))).round().astype(np.intp)]
+        """The series that set the population, as detection takes them of cohorts beyond ``refit_up_to``."""
+        return evenly(self.cohort.sums)
 
 
 def trial_of(design: Design, seed: int) -> Trial:
@@ -80,7 +79,7 @@ def populations_of(trial: Trial, seed: int) -> Iterator[tuple[str, Population]]:
     ordinary, clear = trial.cohort.sums.take(trial.part), trial.clear.take(trial.part)
     own = trial.cohort.populations[0]
     yield "learned from the ordinary readings", own
-    learned = replace(grow(clear, seed)[0], residual=own.residual)
+    learned = replace(grow(single(clear), clear, seed)[0], residual=own.residual)
     for _ in range(RESIDUAL_STEPS):
         found = expect(learned, ordinary, np.ones(ordinary.n))
         learned = replace(learned, residual=residual_covariance(found, ordinary.seen, learned.residual))

@@ -302,6 +302,10 @@ def test_nobody_in_a_straight_component_bends_otherwise_than_its_mean(drawn: tup
     assert population.n_parameters - after.n_parameters == AXES.size + 1
 
 
+def grown(sums: Sums, everyone: Sums | None = None) -> tuple[Population, ...]:
+    return growth.grow(growth.single(sums), sums, 0, everyone)
+
+
 def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
     rng = np.random.default_rng(8)
     axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
@@ -322,11 +326,11 @@ def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
         straight=np.zeros(3, dtype=bool),
     )
     readings, cluster = simulated(rng, one, 300, 8, axes)
-    plain = growth.grow(make_sums(readings, 300, axes), seed=0)
+    plain = grown(make_sums(readings, 300, axes))
     assert plain[0].components == growth.FEWEST_COMPONENTS
     readings, cluster = simulated(rng, three, 300, 8, axes)
     sums = make_sums(readings, 300, axes)
-    found = growth.grow(sums, seed=0)
+    found = grown(sums)
     assert found[0].components >= 3
     assert [fit.criterion for fit in found] == sorted(fit.criterion for fit in found)
     assert found[-1].criterion <= found[0].criterion + growth.AS_GOOD
@@ -335,6 +339,26 @@ def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
     likeliest = share.sum(axis=1).argmax(axis=0)
     crossed = np.array([[np.sum((likeliest == a) & (cluster == b)) for b in range(3)] for a in range(4)])
     assert crossed.max(axis=1).sum() > 270
+
+
+def test_everyone_decides_how_many_components_there_are_where_a_part_cannot() -> None:
+    rng = np.random.default_rng(10)
+    axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    near = Population(
+        weights=np.array([0.5, 0.3, 0.2]),
+        centre=0.5 * np.array([[-1.5, -0.3, 0, 0], [0, 1.2, 0, 0.8], [1.5, -1.2, 1, -0.8]]),
+        tail=np.zeros((3, 4)),
+        covariance=np.repeat(np.diag([0.1, 0.02, 0.1, 0.02])[None], 3, axis=0),
+        residual=0.3 * np.eye(2),
+        straight=np.zeros(3, dtype=bool),
+    )
+    readings, _ = simulated(rng, near, 1500, 8, axes)
+    everyone = make_sums(readings, 1500, axes)
+    part = everyone.take(slice(0, 200))
+    assert {fit.components for fit in grown(part)} == {2}
+    found = grown(part, everyone)
+    assert found[0].components == 3
+    assert found[0].log_likelihood == pytest.approx(expect(found[0], everyone, np.ones(1500)).log_likelihood)
 
 
 @pytest.mark.parametrize(("bend_sd", "bends"), [(0.5, True), (0.0, False)])
@@ -350,13 +374,13 @@ def test_the_marker_bends_only_where_the_data_ask_for_it(bend_sd: float, bends: 
         straight=np.zeros(2, dtype=bool),
     )
     readings, _ = simulated(rng, truth, 300, 9, axes)
-    found = growth.grow(make_sums(readings, 300, axes), seed=0)
+    found = grown(make_sums(readings, 300, axes))
     assert found[0].straight.all() != bends
 
 
 def test_few_series_are_given_one_component(drawn: tuple[Population, Sums]) -> None:
     few = drawn[1].take(slice(0, 2 * growth.SERIES_PER_COMPONENT - 1))
-    assert {fit.components for fit in growth.grow(few, seed=0)} == {1}
+    assert {fit.components for fit in grown(few)} == {1}
 
 
 # Draws

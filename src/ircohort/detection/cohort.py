@@ -176,26 +176,27 @@ def fit_readings(
     axes = _axes(readings, outcomes, n)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
-        common = single(sums.take(_evenly(sums)))
-        readings = with_sites(readings, limits, sums, common)
+        readings = with_sites(readings, limits, sums, single(sums.take(evenly(sums))))
         sums = make_sums(readings, n, axes)
-    part = sums.take(_evenly(sums))
+    part = sums.take(evenly(sums))
+    common = single(part)
     if not any(found.identifiable for found in spread.values()):
-        return Fitted(sums, (single(part),), spread, False)
+        return Fitted(sums, (common,), spread, False)
     if n > settings.refit_up_to:
-        return Fitted(sums, grow(part, seed)[:1], spread, False)
+        return Fitted(sums, grow(common, part, seed)[:1], spread, False)
     order = sums.in_order()
     everyone = sums.take(order)
-    supported = grow(part, seed, everyone if n > part.n else None)
+    supported = grow(common, part, seed, everyone if n > part.n else None)
     if not settings.refits:
         return Fitted(sums, supported[:1], spread, False)
     weights = np.random.default_rng(seed).standard_exponential((settings.refits, n))
     weights *= n / weights.sum(axis=1, keepdims=True)
 
+    pull = pull_of(common)
+
     def again(r: int) -> Population:
         return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)
 
-    pull = pull_of(single(part))
     refits = tuple(each(again, range(settings.refits), settings.refits * n))
     cohorts = int(np.clip(CORRECTION_SERIES // n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
     cohorts = cohorts if settings.recalibrate else 0
@@ -220,7 +221,7 @@ def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:
     return Axes(outcomes, columns, mean, np.maximum(sd, 1e-3), max(float(readings.years.max()), 0.25))
 
 
-def _evenly(sums: Sums) -> NDArray[np.intp]:
+def evenly(sums: Sums) -> NDArray[np.intp]:
     """Give the series in an order of their readings, so that names and rows play no part, thinned out evenly."""
     order = sums.in_order()
     if len(order) > GROW_FROM:

@@ -47,19 +47,18 @@ def single(sums: Sums) -> Population:
     return climb(start, sums, _CYCLES)
 
 
-def grow(sums: Sums, seed: int, everyone: Sums | None = None) -> tuple[Population, ...]:
-    """Fit populations of growing richness, and give those that the data support, best first.
+def grow(common: Population, sums: Sums, seed: int, everyone: Sums | None = None) -> tuple[Population, ...]:
+    """Fit populations of growing richness from a single component, and give those that the data support, best first.
 
     A further component enters while Akaike's criterion improves; so far nobody's marker bends. In the best of these
     populations every component is then let bend, and the largest are made straight again, one after the other, while
     the criterion improves: a marker bends where the data ask for it. Where ``sums`` are those of a part of the cohort,
-    each population climbs on with ``everyone``, who then support it or not.
+    populations climb on with ``everyone``, who decide between them; a bend must be supported by the part as well.
     """
 
     def settled(population: Population) -> Population:
         return population if everyone is None else climb(population, everyone, _FURTHER_CYCLES, pull=pull)
 
-    common = single(sums)
     pull = pull_of(common)
     most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
     grown: list[Population] = []
