@@ -197,7 +197,7 @@ def fit_readings(
     def again(r: int) -> Population:
         return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)
 
-    refits = tuple(each(again, range(settings.refits), settings.refits * n))
+    refits = tuple(again(r) for r in range(settings.refits))
     cohorts = int(np.clip(CORRECTION_SERIES // n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
     cohorts = cohorts if settings.recalibrate else 0
     rule = settings.definition
