@@ -558,6 +558,15 @@ def test_where_all_entered_together_a_step_is_found_but_said_not_to_be_separable
     assert step.size == pytest.approx(0.2, abs=0.06)
 
 
+def test_a_step_that_freer_curves_leave_nothing_of_is_not_bounded_and_not_reported() -> None:
+    rng = np.random.default_rng(3)
+    index, years = np.repeat(np.arange(300), 5), np.tile(np.arange(5.0), 300)  # all on the same five dates
+    step = calendar_step(index, years, 2000.0 + years, rng.normal(2, 0.5, 300)[index] + rng.normal(0, 0.2, 1500))
+    assert step is not None
+    assert np.isnan(step.size_high)
+    assert not step.reported
+
+
 def test_the_score_is_that_of_the_regression_written_out() -> None:
     """With slopes of no variance it is ordinary least squares within persons, with the variance taken between them."""
     import statsmodels.api as sm

@@ -46,10 +46,11 @@ class Step:
 
     ``date`` as years (2015.5: the middle of 2015). ``z``: the score over its standard error, as a standard normal;
     ``p_value``: its family-wise p-value over the ``n_dates`` tried. ``size`` of the step as a share (0.1: readings are
-    10 % higher from then on), ``size_low`` and ``size_high`` its 95 % interval, and ``z_freer``: at that date, with
-    curves that bend more. ``separable``: whether people entered at times different enough (SD of a year) to tell a date
-    from a time of follow-up; where not, a sharp bend of everybody's course at one time of follow-up is not told from a
-    step. ``reported``: p below 0.001, |z_freer| from 2.58 in the same direction, and a size of at least 5 %.
+    10 % higher from then on), ``size_low`` and ``size_high`` its 95 % interval, NaN where the readings do not bound it;
+    ``z_freer``: at that date, with curves that bend more. ``separable``: whether people entered at times different
+    enough (SD of a year) to tell a date from a time of follow-up; where not, a sharp bend of everybody's course at one
+    time of follow-up is not told from a step. ``reported``: p below 0.001, |z_freer| from 2.58 in the same direction,
+    and a size of at least 5 %.
     """
 
     date: float
@@ -131,7 +132,7 @@ def calendar_step(
     p_value = _family_wise(abs(z), found.correlation, seed)
     stands = freer is not None and abs(freer.z[0]) >= _STANDS_FROM and np.sign(freer.z[0]) == np.sign(z)
     log_size, error = (float(part[0]) for part in (freer.log_size, freer.error)) if freer else (np.nan, np.nan)
-    size, low, high = (float(np.expm1(log_size + k * error)) for k in (0.0, -_QUANTILE, _QUANTILE))
+    size, low, high = (_share(log_size + k * error) for k in (0.0, -_QUANTILE, _QUANTILE))
     return Step(
         date=float(dates[best]),
         z=z,
@@ -146,6 +147,13 @@ def calendar_step(
         separable=bool(np.std(entry) >= _SEPARABLE_FROM),
         reported=bool(p_value < REPORTED_BELOW and stands and abs(size) >= SMALLEST_STEP),
     )
+
+
+def _share(log_size: float) -> float:
+    """Give a step as a share; NaN where the readings do not bound it."""
+    with np.errstate(over="ignore"):
+        share = float(np.expm1(log_size))
+    return share if np.isfinite(share) else np.nan
 
 
 def _prepare(person: Ints, years: Floats, calendar: Floats, log_marker: Floats) -> _Readings | None:
