@@ -78,7 +78,7 @@ def noise_of(where: list[tuple[int, int]], residual: np.ndarray, weight: np.ndar
 def test_the_likelihood_is_that_of_the_readings_written_out() -> None:
     rng = np.random.default_rng(0)
     readings = readings_with_gaps(rng, [5, 3, 7, 1, 2])
-    population = two_components(rng, AXES.size)
+    population = replace(two_components(rng, AXES.size), z_weights=rng.dirichlet(np.ones(len(NODES))))
     sums = make_sums(readings, 5, AXES)
     share, found = memberships(posteriors(population, evidence(sums, population.residual)))
     for i in range(5):
@@ -90,7 +90,7 @@ def test_the_likelihood_is_that_of_the_readings_written_out() -> None:
             for m, node in enumerate(NODES):
                 mean = design @ (population.centre[k] + node * population.tail[k])
                 density = multivariate_normal(mean, covariance).pdf(values)
-                parts[k, m] = population.weights[k] * NODE_WEIGHTS[m] * density
+                parts[k, m] = population.weights[k] * population.z_weights[m] * density
         assert found[i] == pytest.approx(np.log(parts.sum()), rel=1e-9)
         np.testing.assert_allclose(share[:, :, i], parts / parts.sum(), rtol=1e-8)
 
@@ -149,7 +149,7 @@ def simulated(
 ) -> tuple[Readings, np.ndarray]:
     """Draw people from the population, with readings at random times, a fifth of the first outcome missing."""
     k = rng.choice(population.components, n, p=population.weights)
-    z = NODES[rng.choice(len(NODES), n, p=NODE_WEIGHTS)]
+    z = NODES[rng.choice(len(NODES), n, p=population.z_weights)]
     roots = np.linalg.cholesky(population.covariance)[k]
     normal = np.einsum("nab,nb->na", roots, rng.normal(size=(n, axes.size)))
     courses = population.centre[k] + z[:, None] * population.tail[k] + normal
@@ -186,6 +186,8 @@ def climbed(at: Population, sums: Sums, weight: np.ndarray, pull: climbing.Pull)
     value = expect(at, sums, weight).log_likelihood
     if at.components > 1:
         value += climbing._PRIOR_WEIGHT * np.log(at.weights).sum()
+    if np.isfinite(pull.z_people):
+        value += pull.z_people * NODE_WEIGHTS @ np.log(at.z_weights)
     for tail, covariance in zip(at.tail, at.covariance, strict=True):
         value -= 0.5 * (pull.people + climbing._TAIL_PRIOR) * np.linalg.slogdet(covariance)[1]
         value -= 0.5 * np.trace(np.linalg.solve(covariance, pull.people * pull.towards))
@@ -208,10 +210,12 @@ def test_no_step_with_one_normal_component_lowers_what_it_climbs(drawn: tuple[Po
     assert np.abs(population.tail).max() < 1e-12  # what begins without a tail stays so
 
 
-@pytest.mark.parametrize("straight", [False, True])
-def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(drawn: tuple[Population, Sums], straight: bool) -> None:
+@pytest.mark.parametrize(("straight", "z_people"), [(False, np.inf), (True, np.inf), (False, 3.0)])
+def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(
+    drawn: tuple[Population, Sums], straight: bool, z_people: float
+) -> None:
     population, sums = drawn
-    pull, ones = climbing.Pull(np.diag(np.linspace(0.2, 0.4, AXES.size))), np.ones(sums.n)
+    pull, ones = climbing.Pull(np.diag(np.linspace(0.2, 0.4, AXES.size)), z_people=z_people), np.ones(sums.n)
     at = replace(population, centre=population.centre + 0.3, residual=1.5 * population.residual)
     at = replace(at, straight=np.array([straight, False])).straightened(BEND)
     values = []
@@ -222,6 +226,7 @@ def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(drawn: tuple[Popu
     assert gains[0] > 5
     # Where the bend is held at a fixed small variance, the pull on it is no part of what is climbed.
     assert gains.min() > -1e-4
+    assert np.isfinite(z_people) != np.allclose(at.z_weights, NODE_WEIGHTS, rtol=1e-12)
 
 
 def test_a_climb_finds_a_higher_point_than_as_many_plain_steps(drawn: tuple[Population, Sums]) -> None:
@@ -246,9 +251,9 @@ def test_weights_count_series_as_copies_of_them_would(drawn: tuple[Population, S
 
 
 def test_a_population_survives_being_packed(drawn: tuple[Population, Sums]) -> None:
-    population = drawn[0]
+    population = replace(drawn[0], z_weights=np.random.default_rng(4).dirichlet(np.ones(len(NODES))))
     back = climbing._unpack(climbing._pack(population), population)
-    for name in ("weights", "centre", "tail", "covariance", "residual"):
+    for name in ("weights", "z_weights", "centre", "tail", "covariance", "residual"):
         np.testing.assert_allclose(getattr(back, name), getattr(population, name), rtol=1e-12, atol=1e-14)
 
 
@@ -287,6 +292,32 @@ def test_a_climb_comes_back_to_the_population_the_data_were_drawn_from() -> None
     np.testing.assert_allclose(found.covariance[0], truth.covariance[0], atol=0.06)
     # The population itself cannot be much likelier than what was found.
     assert found.log_likelihood > expect(truth, sums, np.ones(sums.n)).log_likelihood
+
+
+def test_the_shape_of_the_tail_is_learned_where_it_is_no_lognormal() -> None:
+    rng = np.random.default_rng(11)
+    axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    rises = np.array([0, 0, 0.8, 0, 0, 0, 0.2, 0, 0])  # most people alike, one in five far above them
+    truth = Population(
+        weights=np.ones(1),
+        centre=np.zeros((1, 4)),
+        tail=np.array([[0.0, 0.6, 0.0, 0.0]]),
+        covariance=np.diag([0.1, 0.01, 0.1, 0.02])[None],
+        residual=0.1 * np.eye(2),
+        straight=np.zeros(1, dtype=bool),
+        z_weights=rises,
+    )
+    readings, _ = simulated(rng, truth, 1500, 8, axes)
+    sums = make_sums(readings, 1500, axes)
+    kept = climbing.climb(replace(truth, z_weights=NODE_WEIGHTS), sums, 20, pull=climbing.Pull(0.03 * np.eye(4)))
+    learned = climbing.climb(kept, sums, 40, pull=climbing.Pull(0.03 * np.eye(4), z_people=5.0))
+    np.testing.assert_allclose(kept.z_weights, NODE_WEIGHTS, rtol=1e-12)
+    assert learned.log_likelihood > kept.log_likelihood + 50
+    # Nobody is between the two groups, and one in five is in the upper one, wherever on the nodes it has come to lie.
+    draws = draw_prior((learned,), make_noise(4, 4096, 1))[1, 0]
+    low, high = truth.tail[0, 1] * NODES[[2, 6]]
+    assert (draws > 0.5 * (low + high)).mean() == pytest.approx(0.2, abs=0.04)
+    assert np.median(draws) == pytest.approx(low, abs=0.05)
 
 
 def test_nobody_in_a_straight_component_bends_otherwise_than_its_mean(drawn: tuple[Population, Sums]) -> None:
@@ -355,10 +386,13 @@ def test_everyone_decides_how_many_components_there_are_where_a_part_cannot() ->
     readings, _ = simulated(rng, near, 1500, 8, axes)
     everyone = make_sums(readings, 1500, axes)
     part = everyone.take(slice(0, 200))
-    assert {fit.components for fit in grown(part)} == {2}
+    alone = grown(part)
+    assert {fit.components for fit in alone} == {2}
+    np.testing.assert_allclose(alone[0].z_weights, NODE_WEIGHTS, rtol=1e-12)
     found = grown(part, everyone)
     assert found[0].components == 3
     assert found[0].log_likelihood == pytest.approx(expect(found[0], everyone, np.ones(1500)).log_likelihood)
+    assert not np.allclose(found[0].z_weights, NODE_WEIGHTS)
 
 
 @pytest.mark.parametrize(("bend_sd", "bends"), [(0.5, True), (0.0, False)])

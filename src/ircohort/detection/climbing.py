@@ -6,8 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from ircohort.detection.population import Expected, Population, expect, marker_bend, residual_covariance
+from ircohort.detection.population import (
+    NODE_WEIGHTS,
+    NODES,
+    Expected,
+    Population,
+    expect,
+    marker_bend,
+    residual_covariance,
+)
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
@@ -22,10 +31,14 @@ _SETTLED = 1e-6  # gain in log likelihood per series and cycle below which a cli
 
 @dataclass(frozen=True)
 class Pull:
-    """The covariance (d, d) towards which components are pulled, and how many people the pull is worth."""
+    """The covariance (d, d) towards which components are pulled, and how many people the pull is worth.
+
+    ``z_people`` is what the lognormal of z is worth; where it is infinite, z stays as it is.
+    """
 
     towards: Floats
     people: float = _PRIOR_PEOPLE
+    z_people: float = np.inf
 
 
 def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None) -> Population:
@@ -41,6 +54,10 @@ def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None
         centre[k], tail[k], covariance[k] = _component(found, k, d, pull, straight)
     weights = found.count + _PRIOR_WEIGHT * (population.components > 1)
     residual = residual_covariance(found, sums.seen, population.residual)
+    z_weights = population.z_weights
+    if pull is not None and np.isfinite(pull.z_people):
+        nodes = found.nodes + pull.z_people * NODE_WEIGHTS
+        z_weights = nodes / nodes.sum()
     new = replace(
         population,
         weights=weights / weights.sum(),
@@ -48,6 +65,7 @@ def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None
         tail=tail,
         covariance=covariance,
         residual=residual,
+        z_weights=z_weights,
         log_likelihood=found.log_likelihood,
     )
     return new if bend is None else new.straightened(bend)
@@ -77,7 +95,8 @@ def _pack(population: Population) -> Floats:
     """Write a population as one vector without bounds."""
     roots = [_log_diagonal(np.linalg.cholesky(part)) for part in (*population.covariance, population.residual)]
     lower = [root[np.tril_indices(len(root))] for root in roots]
-    return np.concatenate([np.log(population.weights), population.centre.ravel(), population.tail.ravel(), *lower])
+    logs = np.log(population.weights), np.log(population.z_weights)
+    return np.concatenate([*logs, population.centre.ravel(), population.tail.ravel(), *lower])
 
 
 def _log_diagonal(root: Floats) -> Floats:
@@ -87,14 +106,14 @@ def _log_diagonal(root: Floats) -> Floats:
 
 def _unpack(vector: Floats, like: Population) -> Population:
     k, d = like.centre.shape
-    logs, centre, tail, rest = np.split(vector, np.cumsum([k, k * d, k * d]))
-    weights = np.exp(logs - logs.max())
+    logs, z_logs, centre, tail, rest = np.split(vector, np.cumsum([k, len(NODES), k * d, k * d]))
     size = d * (d + 1) // 2
     covariance = np.stack([_from_root(rest[i * size : (i + 1) * size], d) for i in range(k)])
     residual = _from_root(rest[k * size :], len(like.residual))
     return replace(
         like,
-        weights=weights / weights.sum(),
+        weights=softmax(logs),
+        z_weights=softmax(z_logs),
         centre=centre.reshape(k, d),
         tail=tail.reshape(k, d),
         covariance=covariance,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import grow, pull_of, refit, single
+from ircohort.detection.growth import freed, grow, pull_of, refit, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -18,7 +18,7 @@ from ircohort.detection.selection import Series
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.spread import SlopeSpread, slope_spread
 from ircohort.detection.sums import Readings, Sums, make_sums
-from ircohort.parallel import each, on_one_blas_thread
+from ircohort.parallel import on_one_blas_thread
 
 MARKERS = ("insulin", "tg_hdl")
 OUTCOMES = ("insulin", "glucose", "tg_hdl")
@@ -192,7 +192,7 @@ def fit_readings(
     weights = np.random.default_rng(seed).standard_exponential((settings.refits, n))
     weights *= n / weights.sum(axis=1, keepdims=True)
 
-    pull = pull_of(common)
+    pull = freed(pull_of(common)) if n > part.n else pull_of(common)
 
     def again(r: int) -> Population:
         return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)

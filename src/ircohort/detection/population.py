@@ -4,13 +4,14 @@ The readings of one draw are ``y = B(t) u + e``: a person's course ``u`` holds l
 ``e`` has a full covariance because results of one draw share errors. Courses come from a mixture of components. In a
 component, ``u = centre + z tail + normal``: ``z`` has mean 0, variance 1 and a long upper tail, because a few people
 change much faster than the others (with normal components alone, the share of people who rise enough came out too high
-by a fifth in simulation). ``z`` is a lognormal taken at nine nodes. In a ``straight`` component nobody's marker bends
-otherwise than the component's mean. Series stand on the last axis of arrays.
+by a fifth in simulation). ``z`` is a lognormal taken at nine nodes, whose probabilities large cohorts learn. In a
+``straight`` component nobody's marker bends otherwise than the component's mean. Series stand on the last axis of
+arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -43,7 +44,7 @@ def _nodes(count: int) -> tuple[Floats, Floats]:
 
 
 NODES, NODE_WEIGHTS = _nodes(9)
-"""The nodes of z and their probabilities."""
+"""The nodes of z, and their probabilities if z is lognormal."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Population:
     """A mixture of K components of courses with d coefficients, on standardised axes.
 
     ``weights`` (K,); ``centre``, ``tail`` (K, d); ``covariance`` (K, d, d); ``residual`` (q, q) covariance of the
-    outcomes of one draw; ``straight`` (K,). ``log_likelihood`` of the data it was fitted to, ``converged``.
+    outcomes of one draw; ``straight`` (K,); ``z_weights`` (nodes,) probabilities of the nodes of z.
+    ``log_likelihood`` of the data it was fitted to, ``converged``.
     """
 
     weights: Floats
@@ -60,6 +62,7 @@ class Population:
     covariance: Floats
     residual: Floats
     straight: NDArray[np.bool_]
+    z_weights: Floats = field(default_factory=NODE_WEIGHTS.copy)
     log_likelihood: float = np.nan
     converged: bool = False
 
@@ -71,11 +74,11 @@ class Population:
     @property
     def mean(self) -> Floats:
         """(d,) mean course."""
-        return np.asarray(self.weights @ self.centre)
+        return np.asarray(self.weights @ (self.centre + (NODES @ self.z_weights) * self.tail))
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters, the residual covariance aside."""
+        """Number of free parameters, the residual covariance and the probabilities of z aside."""
         d = self.centre.shape[1]
         return int(self.components * (d * (d + 1) // 2 + 2 * d + 1) - self.straight.sum() * (d + 1))
 
@@ -170,7 +173,7 @@ def _posterior(population: Population, k: int, found: Evidence) -> Posterior:
     prior = centre @ precision @ centre + 2 * NODES * (centre @ precision @ tail) + NODES**2 * (tail @ precision @ tail)
     fit = at_centre + 2 * NODES[:, None] * across + NODES[:, None] ** 2 * along
     spread = found.constant + np.linalg.slogdet(covariance)[1] + log_det
-    log_joint = np.log(population.weights[k] * NODE_WEIGHTS)[:, None] - 0.5 * (spread + prior[:, None] - fit)
+    log_joint = np.log(population.weights[k] * population.z_weights)[:, None] - 0.5 * (spread + prior[:, None] - fit)
     return Posterior(np.einsum("abn,an->bn", root, own), np.einsum("abn,an->bn", root, towards), root, log_joint)
 
 
@@ -187,8 +190,8 @@ def memberships(parts: tuple[Posterior, ...]) -> tuple[Floats, Floats]:
 class Expected:
     """Expected sums over series, given a population: all that the next population is made of.
 
-    Per component: ``count``, ``z``, ``zz`` (K,), ``u``, ``uz`` (K, d), ``uu`` (K, d, d). ``residual`` (p, q, q) sums of
-    squared residuals by pattern, ``visits`` (p,), ``log_likelihood``.
+    Per component: ``count``, ``z``, ``zz`` (K,), ``u``, ``uz`` (K, d), ``uu`` (K, d, d). ``nodes`` (nodes,) series at
+    each node of z, ``residual`` (p, q, q) sums of squared residuals by pattern, ``visits`` (p,), ``log_likelihood``.
     """
 
     count: Floats
@@ -197,13 +200,14 @@ class Expected:
     u: Floats
     uz: Floats
     uu: Floats
+    nodes: Floats
     residual: Floats
     visits: Floats
     log_likelihood: float
 
     def __add__(self, other: Expected) -> Expected:
         """Join the sums of two groups of series."""
-        names = ("count", "z", "zz", "u", "uz", "uu", "residual", "visits", "log_likelihood")
+        names = ("count", "z", "zz", "u", "uz", "uu", "nodes", "residual", "visits", "log_likelihood")
         return Expected(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
@@ -222,7 +226,8 @@ def _expect(population: Population, sums: Sums, weight: Floats) -> Expected:
     d, n = parts[0].centre.shape
     first, second = np.zeros((d, n)), np.zeros((d, d, n))
     rows = []
-    for part, own in zip(parts, share * weight, strict=True):
+    share *= weight
+    for part, own in zip(parts, share, strict=True):
         s0, s1, s2 = own.sum(axis=0), NODES @ own, NODES**2 @ own
         u, v = part.centre, part.lean
         scaled = (part.root * np.sqrt(s0)).transpose(1, 0, 2).reshape(d, -1)
@@ -234,7 +239,8 @@ def _expect(population: Population, sums: Sums, weight: Floats) -> Expected:
     count, z, zz, us, uz, uu = (np.array(values) for values in zip(*rows, strict=True))
     visits = np.asarray(sums.design[:, 0, 0] @ weight)
     residual = _residual_sums(sums, first, second, weight)
-    return Expected(count, z, zz, us, uz, uu, residual, visits, float(log_likelihood @ weight))
+    nodes = share.sum(axis=(0, 2))
+    return Expected(count, z, zz, us, uz, uu, nodes, residual, visits, float(log_likelihood @ weight))
 
 
 def _add_second(second: Floats, part: Posterior, s0: Floats, s1: Floats, s2: Floats) -> None:

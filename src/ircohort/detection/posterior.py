@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ircohort.detection.population import NODE_WEIGHTS, NODES, Population, evidence, memberships, posteriors
+from ircohort.detection.population import NODES, Population, evidence, memberships, posteriors
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ def draw_prior(populations: tuple[Population, ...], noise: Noise) -> Floats:
     """Draw courses (d, 1, draws) of somebody of whom nothing is known but that they belong to the cohort."""
     drawn = []
     for population, block in zip(populations, noise.blocks(len(populations)), strict=True):
-        weights = np.outer(population.weights, NODE_WEIGHTS).ravel()
+        weights = np.outer(population.weights, population.z_weights).ravel()
         picked = (noise.choice[None, block] > np.cumsum(weights)[:-1, None]).sum(axis=0)
         component, node = np.divmod(picked, len(NODES))
         roots = np.linalg.cholesky(population.covariance)[component]

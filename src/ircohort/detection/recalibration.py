@@ -22,7 +22,7 @@ from ircohort.detection.climbing import Pull
 from ircohort.detection.curves import Axes
 from ircohort.detection.growth import refit
 from ircohort.detection.judging import Drawn, window_draws
-from ircohort.detection.population import NODE_WEIGHTS, NODES, Population
+from ircohort.detection.population import NODES, Population
 from ircohort.detection.posterior import Noise, draw_courses
 from ircohort.detection.sums import Readings, make_sums
 from ircohort.estimand import HiddenWindow
@@ -91,7 +91,7 @@ _DRAWS = 128
 
 def _courses(population: Population, n: int, rng: np.random.Generator) -> Floats:
     """Draw a course (d, n) for each series."""
-    weights = np.outer(population.weights, NODE_WEIGHTS).ravel()
+    weights = np.outer(population.weights, population.z_weights).ravel()
     component, node = np.divmod(rng.choice(weights.size, n, p=weights / weights.sum()), len(NODES))
     roots = np.linalg.cholesky(population.covariance)[component]
     spread = np.einsum("nab,nb->an", roots, rng.standard_normal((n, population.centre.shape[1])))
