@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import freed, grow, pull_of, refit, single
+from ircohort.detection.growth import grow, pull_of, refit, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -186,13 +186,13 @@ def fit_readings(
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)
     order = sums.in_order()
     everyone = sums.take(order)
-    supported = grow(common, part, seed, everyone if n > part.n else None)
+    more = everyone if n > part.n else None
+    supported = grow(common, part, seed, more)
     if not settings.refits:
         return Fitted(sums, supported[:1], spread, False)
     weights = np.random.default_rng(seed).standard_exponential((settings.refits, n))
     weights *= n / weights.sum(axis=1, keepdims=True)
-
-    pull = freed(pull_of(common)) if n > part.n else pull_of(common)
+    pull = pull_of(common, z_free=more is not None)
 
     def again(r: int) -> Population:
         return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)

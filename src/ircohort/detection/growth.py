@@ -78,7 +78,7 @@ def grow(common: Population, sums: Sums, seed: int, everyone: Sums | None = None
     supported = _supported(found)
     if everyone is None:
         return supported
-    free = freed(pull)
+    free = pull_of(common, z_free=True)
     return _supported([climb(fit, everyone, _LAST_CYCLES, pull=free) for fit in supported])
 
 
@@ -87,14 +87,9 @@ def _supported(found: list[Population]) -> tuple[Population, ...]:
     return tuple(fit for fit in ranked if fit.criterion <= ranked[0].criterion + AS_GOOD)
 
 
-def pull_of(common: Population) -> Pull:
-    """Give the pull of components towards a share of the common covariance."""
-    return Pull(_COMMON_SHARE * common.covariance[0])
-
-
-def freed(pull: Pull) -> Pull:
-    """Let z be learned too, as where there are more series than populations are grown from."""
-    return replace(pull, z_people=_Z_PEOPLE)
+def pull_of(common: Population, *, z_free: bool = False) -> Pull:
+    """Give the pull of components towards a share of the common covariance; ``z_free`` lets z be learned as well."""
+    return Pull(_COMMON_SHARE * common.covariance[0], z_people=_Z_PEOPLE if z_free else np.inf)
 
 
 def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:

@@ -2,11 +2,11 @@
 
 The readings of one draw are ``y = B(t) u + e``: a person's course ``u`` holds level, trend and bend of each outcome,
 ``e`` has a full covariance because results of one draw share errors. Courses come from a mixture of components. In a
-component, ``u = centre + z tail + normal``: ``z`` has mean 0, variance 1 and a long upper tail, because a few people
-change much faster than the others (with normal components alone, the share of people who rise enough came out too high
-by a fifth in simulation). ``z`` is a lognormal taken at nine nodes, whose probabilities large cohorts learn. In a
-``straight`` component nobody's marker bends otherwise than the component's mean. Series stand on the last axis of
-arrays.
+component, ``u = centre + z tail + normal``: ``z`` has a long upper tail, because a few people change much faster than
+the others (with normal components alone, the share of people who rise enough came out too high by a fifth in
+simulation). It is a lognormal with mean 0 and variance 1 at nine nodes; large cohorts learn other probabilities of the
+nodes. In a ``straight`` component nobody's marker bends otherwise than the component's mean. Series stand on the last
+axis of arrays.
 """
 
 from __future__ import annotations
