@@ -7,11 +7,14 @@ that enter detection, the true population, the true variation; beside it the ora
 confirmed event too, which detection does not look at, and on these without TG:HDL), detection, and each simple rule
 behind each gate. Differences come with the standard error of a bootstrap over people, paired, with the oracle's library
 as given. The best rule is chosen for each measure after the fact.
+
+A second table holds the rules against detection as people use them: who is flagged, and how many of as many people from
+the top of detection are right.
 """
 
 from __future__ import annotations
 
-from detection_trials import TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
+from detection_trials import FLAG, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
 
 # isort: split
 import time
@@ -32,6 +35,7 @@ from ircohort.evaluation.ranking import MEASURES, measures, ranks_of
 from ircohort.simulation import Design
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 AUC_WITHIN, AUC_WITHIN_SIX_ANNUAL, PPV_SHARE = 0.03, 0.04, 0.9
 _BOOTSTRAP = 200
@@ -41,10 +45,11 @@ _LIBRARIES: dict[tuple[Design, int], Library] = {}  # of this process
 
 @dataclass(frozen=True)
 class Rated:
-    """Assessable people of all cohorts: ``truth`` (n,), ratings (n,) by name, and what is known of the cohorts."""
+    """Assessable people of all cohorts: ``truth`` (n,), ratings and flags (n,) by name, and what is known of them."""
 
-    truth: NDArray[np.bool_]
+    truth: Bools
     ratings: dict[str, Floats]
+    flags: dict[str, Bools]
     people: int
     effective: Floats
 
@@ -81,13 +86,16 @@ def rated(files: list[Path]) -> Rated:
     everyone = pl.concat([pl.read_parquet(file) for file in files])
     assessable = everyone.drop_nulls("detect")
     ratings = {name: assessable[name].to_numpy() for name in (*_ORACLES, "detect")}
+    flags = {f"detect, from {FLAG:g}": ratings["detect"] >= FLAG}
     for gate in GATES:
         passes = assessable[f"gate_{gate}"].to_numpy()
         for rule in RULES:
-            rating = np.where(passes, assessable[rule].fill_null(-np.inf).to_numpy(), -np.inf)
-            ratings[rule if gate == "none" else f"{rule}, {gate}"] = rating
+            name = rule if gate == "none" else f"{rule}, {gate}"
+            ratings[name] = np.where(passes, assessable[rule].fill_null(-np.inf).to_numpy(), -np.inf)
+            if f"{rule}_flagged" in assessable.columns:
+                flags[name] = passes & assessable[f"{rule}_flagged"].to_numpy()
     truth = assessable["hidden_window"].to_numpy()
-    return Rated(truth, ratings, everyone.height, everyone["effective"].to_numpy())
+    return Rated(truth, ratings, flags, everyone.height, everyone["effective"].to_numpy())
 
 
 def entering(visits: pl.DataFrame) -> pl.DataFrame:
@@ -150,6 +158,28 @@ def _line(margin: float, error: float, words: str) -> str:
     return f"- {verdict}: {words}"
 
 
+def as_used(found: Rated) -> list[str]:
+    """Give the table of who is flagged, beside as many people from the top of detection; the gain with its SE."""
+    lines = [
+        "| flagged by | people | sensitivity | PPV | PPV of detection, as many people | gain |",
+        "| --- |" + " ---: |" * 5,
+    ]
+    order = np.argsort(-found.ratings["detect"], kind="stable")
+    for name, flagged in found.flags.items():
+        n = int(flagged.sum())
+        if not n:
+            lines.append(f"| {name} | 0 |" + " |" * 4)
+            continue
+        top = np.zeros(flagged.size, dtype=bool)
+        top[order[:n]] = True
+        own, other = found.truth[flagged].mean(), found.truth[top].mean()
+        error = np.sqrt(np.sum((top * (found.truth - other) - flagged * (found.truth - own)) ** 2)) / n
+        sensitivity = found.truth[flagged].sum() / found.truth.sum()
+        line = f"| {name} | {n:,} | {sensitivity:.2f} | {own:.2f} | {other:.2f} | {other - own:+.3f} ± {error:.3f} |"
+        lines.append(line)
+    return lines
+
+
 def report(design: Design, found: Rated, library: int) -> None:
     """Print what was found of a design."""
     n, effective, slopes = found.truth.size, np.quantile(found.effective, [0.1, 0.5]), slopes_of(design)
@@ -167,6 +197,7 @@ def report(design: Design, found: Rated, library: int) -> None:
     print("\n| rating | AUC | PPV, top 2 % | PPV, top 5 % | PPV, as many as there are |\n| --- |" + " ---: |" * 4)
     for rating in drawn.names:
         print(f"| {rating} | " + " | ".join(f"{drawn.of(rating, name):.3f}" for name in MEASURES) + " |")
+    print("\n" + "\n".join(as_used(found)))
     six_annual = design.n_visits == 6 and design.years_between_visits == 1
     print("\n" + "\n".join(verdicts(drawn, AUC_WITHIN_SIX_ANNUAL if six_annual else AUC_WITHIN)), flush=True)
 
