@@ -330,6 +330,22 @@ def test_a_cohort_too_small_to_learn_from_is_refused_in_words(n: int, visits: in
     assert (got.n_flagged, got.expected_false) == (0, None)
 
 
+def test_a_population_is_learned_only_where_somebody_is_judged_by_it() -> None:
+    """Insulin does not tell people apart here, TG:HDL does: that matters to those whose insulin was never measured."""
+    slopes = pl.Series(np.repeat(np.random.default_rng(4).normal(0.0, 0.05, N), 9))
+    same = cohort(slope_sd=0.0).with_columns(pl.col("tg_hdl_mg") * (slopes * pl.col("years")).exp())
+    some = same.with_columns(
+        pl.when(pl.col("participant_id") >= "005").then("insulin_uiu_ml").alias("insulin_uiu_ml"),
+    )
+    everybody, others = detect(same, FAST), detect(some, FAST)
+    for got in (everybody, others):
+        assert got.population.select("marker", "identifiable").rows() == [("insulin", False), ("tg_hdl", True)]
+    assert set(everybody.population["components"]) == {1}
+    assert set(everybody.participants["verdict"]) == {"not_assessable"}
+    assert set(others.population["components"]) == {2}
+    assert others.participants.drop_nulls("probability")["participant_id"].to_list() == [f"{i:03d}" for i in range(5)]
+
+
 def test_one_visit_each_says_so_of_everybody() -> None:
     got = detect(cohort(visits=1), FAST).participants
     assert set(got["reason"]) == {"only 1 visit with insulin"}

@@ -93,7 +93,7 @@ def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | 
     keys = table.select("participant_id", "segment").unique(maintain_order=True)
     readings = readings_of(table, outcomes)
     limits = limits_of(table)
-    fitted = fit_readings(readings, outcomes, keys.height, settings, seed, limits)
+    fitted = fit_readings(readings, outcomes, keys.height, settings, seed, limits, series.markers)
     known = {name: pl.col(name).is_not_null() for name in outcomes}
     if "insulin" in known:
         known["insulin"] |= pl.col("insulin_low").is_not_null()
@@ -147,10 +147,10 @@ class Fitted:
     correction: Correction = NO_CORRECTION
 
 
-def permuted_cohort(cohort: Cohort, settings: DetectSettings, seed: int) -> Cohort:
+def permuted_cohort(cohort: Cohort, markers: frozenset[str], settings: DetectSettings, seed: int) -> Cohort:
     """Fit the same cohort with the visits of each series dealt out anew over its dates."""
     dealt, limits = permuted(cohort.readings, cohort.limits, seed)
-    fitted = fit_readings(dealt, cohort.axes.outcomes, cohort.keys.height, settings, seed, limits)
+    fitted = fit_readings(dealt, cohort.axes.outcomes, cohort.keys.height, settings, seed, limits, markers)
     return replace(
         cohort,
         sums=fitted.sums,
@@ -165,12 +165,18 @@ def permuted_cohort(cohort: Cohort, settings: DetectSettings, seed: int) -> Coho
 
 @on_one_blas_thread
 def fit_readings(
-    readings: Readings, outcomes: tuple[str, ...], n: int, settings: DetectSettings, seed: int, limits: Limits
+    readings: Readings,
+    outcomes: tuple[str, ...],
+    n: int,
+    settings: DetectSettings,
+    seed: int,
+    limits: Limits,
+    markers: frozenset[str],
 ) -> Fitted:
-    """Fit the populations to the readings of ``n`` series.
+    """Fit the populations to the readings of ``n`` series, some of which can be judged by ``markers``.
 
-    Where the spread of the slopes of the marker cannot be told from zero, nobody will be judged, and one component is
-    fitted without looking for more.
+    Where the spread of the slopes of each of these cannot be told from zero, nobody will be judged, and one component
+    is fitted without looking for more.
     """
     spread = {name: _spread_of(readings, outcomes.index(name), n) for name in MARKERS if name in outcomes}
     axes = _axes(readings, outcomes, n)
@@ -180,7 +186,7 @@ def fit_readings(
         sums = make_sums(readings, n, axes)
     part = sums.take(evenly(sums))
     common = single(part)
-    if not any(found.identifiable for found in spread.values()):
+    if not any(found.identifiable for name, found in spread.items() if name in markers):
         return Fitted(sums, (common,), spread, False)
     if n > settings.refit_up_to:
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)

@@ -38,6 +38,11 @@ class Series:
     people: pl.DataFrame
     notes: tuple[str, ...]
 
+    @property
+    def markers(self) -> frozenset[str]:
+        """The markers by which some segment can be judged."""
+        return frozenset(self.segments.filter(pl.col("obstacle").is_null())["marker"])
+
 
 def select_series(visits: pl.DataFrame, settings: DetectSettings) -> Series:
     """Choose the visits that enter detection, cut them into segments, and say who cannot be judged, and why.
