@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from scipy.stats import multivariate_normal
 
-from ircohort.detection import climbing, growth
+from ircohort.detection import climbing, growth, recalibration
 from ircohort.detection.curves import BEND, TREND, Axes
 from ircohort.detection.population import (
     NODE_WEIGHTS,
@@ -24,6 +25,7 @@ from ircohort.detection.population import (
 )
 from ircohort.detection.posterior import draw_courses, draw_prior, make_noise
 from ircohort.detection.sums import Readings, Sums, make_sums
+from ircohort.estimand import HiddenWindow
 
 AXES = Axes(("insulin", "glucose", "tg_hdl"), (3, 3, 2), np.array([2.0, 4.5, 0.7]), np.array([0.5, 0.06, 0.45]), 12.0)
 RESIDUAL = np.array([[0.30, 0.05, 0.02], [0.05, 0.60, 0.0], [0.02, 0.0, 0.25]])
@@ -227,6 +229,18 @@ def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(
     # Where the bend is held at a fixed small variance, the pull on it is no part of what is climbed.
     assert gains.min() > -1e-4
     assert np.isfinite(z_people) != np.allclose(at.z_weights, NODE_WEIGHTS, rtol=1e-12)
+
+
+def test_a_sharpened_population_keeps_means_and_covariances_and_spreads_the_trend_in_its_tail() -> None:
+    population = two_components(np.random.default_rng(8), AXES.size)
+    sharp = growth.sharpened(population)
+    assert np.array_equal(sharp.centre, population.centre)
+    for k in range(2):
+        before, after = (part.covariance[k] + np.outer(part.tail[k], part.tail[k]) for part in (population, sharp))
+        assert after == pytest.approx(before)
+        assert sharp.tail[k, TREND] ** 2 == pytest.approx(0.95 * after[TREND, TREND], rel=1e-2)
+        assert sharp.tail[k, TREND] > 0
+        assert np.linalg.eigvalsh(sharp.covariance[k]).min() > 0
 
 
 def test_a_climb_finds_a_higher_point_than_as_many_plain_steps(drawn: tuple[Population, Sums]) -> None:
@@ -532,3 +546,59 @@ def test_a_visit_at_its_predicted_value_never_lowers_the_certainty_of_the_sign_o
             for part in (before, after)
         ]
         assert (certainty[1] >= certainty[0] * (1 - 1e-9) - 1e-9).all()
+
+
+# How far probabilities can be taken at their word
+
+
+def test_the_curve_of_correction_is_that_of_logistic_regression() -> None:
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(12)
+    stated = rng.uniform(0.02, 0.98, 3000)
+    true = rng.random(3000) < expit(-0.4 + 0.6 * logit(stated))
+    found = recalibration._curve(stated, true)
+    reference = sm.Logit(true.astype(float), sm.add_constant(logit(stated))).fit(disp=False).params
+    assert (found.shift, found.slope) == pytest.approx(tuple(reference), abs=1e-4)
+    assert found(np.array([0.5])).item() == pytest.approx(expit(found.shift))
+    assert np.isnan(found(np.array([np.nan]))).all()
+
+
+def test_a_correction_draws_nothing_away_from_the_middle_and_takes_windows_to_learn() -> None:
+    rng = np.random.default_rng(13)
+    stated = rng.uniform(0.2, 0.8, 3000)
+    shy = rng.random(3000) < expit(2.0 * logit(stated))
+    assert recalibration._curve(stated, shy).slope == 1.0
+    few = np.zeros(3000, dtype=bool)
+    few[:19] = True
+    assert recalibration._curve(stated, few) == recalibration.NO_CORRECTION
+    assert np.array_equal(recalibration.NO_CORRECTION(stated), stated)
+
+
+def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_windows_than_they_hold() -> None:
+    """The reason why small cohorts learn their correction from such a population too."""
+    rng = np.random.default_rng(14)
+    axes = replace(AXES, columns=(2, 2, 2))
+    spread = np.diag([0.8, 0.06, 0.8, 0.01, 0.8, 0.02])
+    even = Population(
+        weights=np.ones(1),
+        centre=np.array([[0.0, 0.1, 0.0, 0.05, 0.0, 0.0]]),
+        tail=np.zeros((1, 6)),
+        covariance=spread[None],
+        residual=RESIDUAL,
+        straight=np.zeros(1, dtype=bool),
+    )
+    series, years = np.repeat(np.arange(400), 11), np.tile(np.linspace(0, 12, 11), 400)
+    readings = Readings(series, years, rng.normal(0, 1, (len(series), 3)), np.ones(len(series)))
+    pull = climbing.Pull(0.3 * spread)
+
+    def shift(*sources: Population) -> float:
+        rule = HiddenWindow(0.25, 2.0, 100.0)
+        learned = recalibration.learn_correction(readings, axes, sources, rule, pull, 2 * len(sources), 3)
+        return float(learned(np.array([0.5])).item())
+
+    assert shift(growth.sharpened(even)) < shift(even) - 0.02
+    assert shift(growth.sharpened(even)) < shift(even, growth.sharpened(even))
+    assert recalibration.learn_correction(readings, axes, (even,), HiddenWindow(0.25, 2.0, 100.0), pull, 0, 3) == (
+        recalibration.NO_CORRECTION
+    )

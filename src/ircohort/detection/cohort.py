@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import grow, pull_of, refit, single
+from ircohort.detection.growth import grow, pull_of, refit, sharpened, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -206,8 +206,9 @@ def fit_readings(
     refits = tuple(again(r) for r in range(settings.refits))
     cohorts = int(np.clip(CORRECTION_SERIES // n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
     cohorts = cohorts if settings.recalibrate else 0
-    rule = settings.definition
-    correction = learn_correction(readings.take(order), axes, supported[0], rule, pull, cohorts, seed)
+    best = supported[0]
+    sources = (best,) if more is not None else (best, sharpened(best))
+    correction = learn_correction(readings.take(order), axes, sources, settings.definition, pull, cohorts, seed)
     return Fitted(sums, refits, spread, True, correction)
 
 

@@ -32,6 +32,7 @@ _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one compo
 _LAST_CYCLES = 48  # with everyone; 16 leave 50 to 90 of log likelihood among 20,000 series
 _Z_PEOPLE = 30.0  # what the lognormal of z is worth where z is learned
 _TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
+_SHARP_SHARE = 0.975  # the same where it may spread upwards only; with 1 covariances could not be inverted
 _COMMON_SHARE = 0.3  # of the common covariance, towards which components are pulled
 
 
@@ -111,7 +112,7 @@ def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
     """Divide draws of everybody's course into ``k`` clusters, and give each a tail along the marker's trend."""
     straight = np.full(k, marker_bend(sums) is not None)
     if k == 1:
-        return _with_tails(replace(common, straight=straight))
+        return _with_tails(replace(common, straight=straight), _TAIL_SHARE)
     from scipy.cluster.vq import kmeans2
 
     rng = np.random.default_rng([seed, k])
@@ -128,7 +129,7 @@ def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
         residual=common.residual,
         straight=straight,
     )
-    return _with_tails(climb(divided, sums, 10, pull=Pull(common.covariance[0])))
+    return _with_tails(climb(divided, sums, 10, pull=Pull(common.covariance[0])), _TAIL_SHARE)
 
 
 def _draw(common: Population, sums: Sums, rng: np.random.Generator) -> Floats:
@@ -137,13 +138,22 @@ def _draw(common: Population, sums: Sums, rng: np.random.Generator) -> Floats:
     return np.asarray(part.centre + np.einsum("abn,an->bn", part.root, rng.standard_normal(part.centre.shape)))
 
 
-def _with_tails(population: Population) -> Population:
-    """Turn part of each component's spread of the marker's trend into a tail upwards."""
+def _with_tails(population: Population, share: float) -> Population:
+    """Turn a share of the SD of each component's trend of the marker into a tail upwards."""
     covariance, tail = population.covariance.copy(), population.tail.copy()
     for k, own in enumerate(covariance):
-        tail[k] = _TAIL_SHARE * own[:, TREND] / np.sqrt(own[TREND, TREND])
+        tail[k] = share * own[:, TREND] / np.sqrt(own[TREND, TREND])
         own -= np.outer(tail[k], tail[k])
     return replace(population, covariance=covariance, tail=tail)
+
+
+def sharpened(population: Population) -> Population:
+    """Give each component the same mean and covariance, but let the marker's trend spread in its tail, upwards only.
+
+    Small cohorts cannot tell such a population from one that spreads evenly (``benchmarks/population_shape.md``).
+    """
+    whole = population.covariance + population.tail[:, :, None] * population.tail[:, None, :]
+    return _with_tails(replace(population, covariance=whole), _SHARP_SHARE)
 
 
 def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Population:

@@ -53,15 +53,23 @@ NO_CORRECTION = Correction()
 
 
 def learn_correction(
-    readings: Readings, axes: Axes, population: Population, rule: HiddenWindow, pull: Pull, cohorts: int, seed: int
+    readings: Readings,
+    axes: Axes,
+    sources: tuple[Population, ...],
+    rule: HiddenWindow,
+    pull: Pull,
+    cohorts: int,
+    seed: int,
 ) -> Correction:
-    """Draw cohorts with the visits of ``readings`` from a population, learn from each, and compare.
+    """Draw cohorts with the visits of ``readings``, learn a population from each, and compare.
 
     Parameters
     ----------
     readings
         Those of the cohort, series in an order in which names play no part; only their times, weights and what is
         missing count.
+    sources
+        Populations from which cohorts are drawn in turn. Each is learned from as if it came from the first.
     cohorts
         Number of cohorts to draw; 0 for no correction.
     """
@@ -73,10 +81,11 @@ def learn_correction(
     np.maximum.at(follow_up, readings.series, readings.years)
     for number in range(cohorts):
         rng = np.random.default_rng([seed, number])
-        courses = _courses(population, n, rng)
-        scatter = rng.standard_normal(readings.values.shape) @ np.linalg.cholesky(population.residual).T
+        source = sources[number % len(sources)]
+        courses = _courses(source, n, rng)
+        scatter = rng.standard_normal(readings.values.shape) @ np.linalg.cholesky(source.residual).T
         again = make_sums(_readings(readings, courses, axes, scatter), n, axes)
-        learned = refit(population, again, np.ones(n), pull)
+        learned = refit(sources[0], again, np.ones(n), pull)
         noise = Noise(rng.standard_normal((axes.size, _DRAWS)), rng.random(_DRAWS))
         marker = axes.outcomes[0]
         for place, block in again.blocks:
