@@ -11,16 +11,16 @@ from polars.testing import assert_frame_equal
 
 from ircohort.detection import Detection, DetectSettings, detect, growth
 from ircohort.detection import cohort as model
-from ircohort.detection.cohort import MIN_PEOPLE, fit_cohort
+from ircohort.detection.cohort import fit_cohort
 from ircohort.detection.population import expect
 from ircohort.detection.selection import select_series
-from ircohort.detection.spread import slope_spread
+from ircohort.detection.spread import USUAL_SD, slope_spread
 from ircohort.errors import ColumnError
 from ircohort.schema import PARTICIPANTS, VERDICTS, WINDOWS
 
-FAST = DetectSettings(draws=128, refits=0, noise_check=False, expected_from=1_000)
+FAST = DetectSettings(draws=128, refits=0, noise_check=False, judge_from=250, expected_from=1_000)
 FULL = replace(FAST, refits=2)
-N = MIN_PEOPLE + 10
+N = FAST.judge_from + 10
 
 
 def cohort(n: int = N, visits: int = 9, seed: int = 1, slope_sd: float = 0.05, rise: float = 0.02) -> pl.DataFrame:
@@ -319,15 +319,26 @@ def test_no_rows_give_empty_tables() -> None:
     assert (got.expected_false, got.flagged_by_noise) == (None, None)
 
 
-@pytest.mark.parametrize(("n", "visits"), [(1, 1), (1, 9), (5, 9), (MIN_PEOPLE - 1, 4)])
+@pytest.mark.parametrize(("n", "visits"), [(1, 1), (1, 9), (5, 9), (FAST.judge_from - 1, 4)])
 def test_a_cohort_too_small_to_learn_from_is_refused_in_words(n: int, visits: int) -> None:
-    got = detect(cohort(n=n, visits=visits), DetectSettings(draws=128, refits=2))
+    got = detect(cohort(n=n, visits=visits), DetectSettings(draws=128, refits=2, judge_from=250))
     assert set(got.participants["verdict"]) == {"not_assessable"}
     assert got.participants["probability"].null_count() == n
-    expected = "only 1 visit with insulin" if visits == 1 else f"fewer than {MIN_PEOPLE} series have readings"
+    expected = "only 1 visit with insulin" if visits == 1 else f"fewer than {FAST.judge_from} series have readings"
     assert got.participants["reason"].str.starts_with(expected).all()
     assert got.population["identifiable"].to_list() == [False, False]
     assert (got.n_flagged, got.expected_false) == (0, None)
+
+
+def test_a_cohort_that_shows_a_spread_of_slopes_by_luck_is_refused_in_words() -> None:
+    """Four visits of 260 people: an SD that reads so large may be half of that, or less."""
+    got = detect(cohort(visits=4, slope_sd=0.12), FAST)
+    insulin = got.population.row(by_predicate=pl.col("marker") == "insulin", named=True)
+    assert insulin["identifiable"]
+    assert insulin["note"] == "so few people and visits do not show how much slopes differ between people"
+    assert set(got.participants["reason"]) == {insulin["note"]}
+    assert set(got.participants["verdict"]) == {"not_assessable"}
+    assert f"Nobody is judged by insulin: {insulin['note']}." in got.notes
 
 
 def test_a_population_is_learned_only_where_somebody_is_judged_by_it() -> None:
@@ -449,6 +460,34 @@ def test_the_spread_of_slopes_agrees_with_statsmodels_by_maximum_likelihood() ->
     assert got.sd == pytest.approx(np.sqrt(fit.cov_re.iloc[1, 1]), rel=2e-3)
     assert got.mean == pytest.approx(fit.fe_params["t"], abs=1e-5)
     assert got.residual_sd == pytest.approx(np.sqrt(fit.scale), rel=1e-3)
+
+
+def test_the_spread_of_slopes_is_measured_on_as_many_series_as_populations_are_learned_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", N // 4)
+    table = cohort(slope_sd=0.08)
+    widths = []
+    for up_to in (N, 0):
+        found = detect(table, replace(FAST, refit_up_to=up_to, recalibrate=False)).population.filter(marker="insulin")
+        widths.append((found["slope_sd_high"] - found["slope_sd_low"]).item())
+    assert 1.5 * widths[0] < widths[1]
+
+
+def test_how_visible_the_usual_spread_of_slopes_is_agrees_with_how_its_estimate_scatters() -> None:
+    """Squared SDs of slopes, by moments, of cohorts that have the usual one."""
+    rng, n, years = np.random.default_rng(15), 400, np.arange(9.0)
+    person, t = np.repeat(np.arange(n), 9), np.tile(years, n)
+    centred = years - years.mean()
+    squares = []
+    for _ in range(300):
+        slope = rng.normal(0.0, USUAL_SD, n)
+        y = slope[person] * t + rng.normal(0.0, 0.26, n * 9)
+        fitted = y.reshape(n, 9) @ centred / (centred @ centred)
+        squares.append(fitted.var(ddof=1) - 0.26**2 / (centred @ centred))
+    once = np.append(person, n)  # one more with a single visit, who says nothing
+    got = slope_spread(once.astype(np.intp), np.append(t, 0.0), np.append(y, 0.0))
+    assert got.visible == pytest.approx(USUAL_SD**2 / np.std(squares), rel=0.15)
 
 
 def test_independent_readings_pass_the_check_for_serial_correlation() -> None:

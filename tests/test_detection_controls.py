@@ -12,7 +12,7 @@ from ircohort.detection import cohort as model
 from ircohort.evaluation import visits_of
 from ircohort.simulation import DESIGNS, Assay, Design, Puberty, Simulated, Weight, simulate
 
-FAST = DetectSettings(draws=128, refits=0, noise_check=False)
+FAST = DetectSettings(draws=128, refits=0, noise_check=False, judge_from=250)
 CLINIC = replace(DESIGNS["clinic"], n_participants=300)
 
 
@@ -135,7 +135,7 @@ def test_regained_weight_is_relapsed_for_most_who_had_lost_much() -> None:
 
 def test_readings_below_a_limit_are_taken_as_the_setting_says() -> None:
     """Three ways with the same readings; whoever has more than half of them beyond the limit is judged by none."""
-    visits = visits_of(simulate(replace(CLINIC, n_participants=380, n_visits=8), seed=9), units="us")
+    visits = visits_of(simulate(replace(CLINIC, n_participants=380, n_visits=11), seed=9), units="us")
     limit, below = 4.5, pl.col("insulin_uiu_ml") < 4.5
     bounded = visits.with_columns(
         insulin_uiu_ml_lower=pl.when(below).then(0.0),

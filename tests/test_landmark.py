@@ -35,7 +35,9 @@ from ircohort.turnbull import event_free, innermost, turnbull
 from wanted import want, want_program
 
 REFERENCE = Path(__file__).parent / "reference"
-QUICK = LandmarkSettings(resamples=40, detection=DetectSettings(refits=0, recalibrate=False, noise_check=False))
+QUICK = LandmarkSettings(
+    resamples=40, detection=DetectSettings(refits=0, recalibrate=False, noise_check=False, judge_from=250)
+)
 
 
 def table(path):
@@ -402,8 +404,8 @@ def test_visits_on_treatment_or_during_illness_judge_nothing():
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
-CLINIC = replace(DESIGNS["clinic"], n_participants=280, n_visits=14)
-AT = 7.5
+CLINIC = replace(DESIGNS["clinic"], n_participants=350, n_visits=14)
+AT = 8.5
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,6 @@ from ircohort.parallel import on_one_blas_thread
 MARKERS = ("insulin", "tg_hdl")
 OUTCOMES = ("insulin", "glucose", "tg_hdl")
 
-MIN_PEOPLE = 250
-"""With fewer series nobody is judged: with 150, stated probabilities were too high by 0.1 (in simulation)."""
-
 GROW_FROM = 4000
 """Of more series this many, evenly spread over the readings, are what populations are grown from. For speed."""
 
@@ -72,13 +69,13 @@ class Cohort:
         return self.axes.columns[0] == 2
 
 
-def outcomes_of(readings: pl.DataFrame) -> tuple[str, ...]:
+def outcomes_of(readings: pl.DataFrame, enough_series: int) -> tuple[str, ...]:
     """Name the outcomes that enough series hold twice or more, the marker first; none where no model can be fitted."""
     counts = readings.group_by("participant_id", "segment").agg(
         pl.any_horizontal(pl.col("insulin", "insulin_low").is_not_null()).sum().alias("insulin"),
         pl.col("tg_hdl", "glucose").is_not_null().sum(),
     )
-    enough = [name for name in OUTCOMES if counts.filter(pl.col(name) > 1).height >= MIN_PEOPLE]
+    enough = [name for name in OUTCOMES if counts.filter(pl.col(name) > 1).height >= enough_series]
     if "glucose" not in enough or len(enough) == 1:
         return ()
     return tuple(enough) if "insulin" in enough else ("tg_hdl", "glucose")
@@ -86,7 +83,7 @@ def outcomes_of(readings: pl.DataFrame) -> tuple[str, ...]:
 
 def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | None:
     """Fit the populations of a cohort; None where too few series hold a marker and glucose."""
-    outcomes = outcomes_of(series.readings)
+    outcomes = outcomes_of(series.readings, settings.judge_from)
     if not outcomes:
         return None
     table = _with_outcomes(series.readings, outcomes)
@@ -175,10 +172,11 @@ def fit_readings(
 ) -> Fitted:
     """Fit the populations to the readings of ``n`` series, some of which can be judged by ``markers``.
 
-    Where the spread of the slopes of each of these cannot be told from zero, nobody will be judged, and one component
-    is fitted without looking for more.
+    Where too little is known of how the slopes of each of these differ, nobody will be judged, and one component is
+    fitted without looking for more.
     """
-    spread = {name: _spread_of(readings, outcomes.index(name), n) for name in MARKERS if name in outcomes}
+    few = n > settings.refit_up_to
+    spread = {name: _spread_of(readings, outcomes.index(name), n, few=few) for name in MARKERS if name in outcomes}
     axes = _axes(readings, outcomes, n)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
@@ -186,9 +184,9 @@ def fit_readings(
         sums = make_sums(readings, n, axes)
     part = sums.take(evenly(sums))
     common = single(part)
-    if not any(found.identifiable for name, found in spread.items() if name in markers):
+    if all(found.obstacle for name, found in spread.items() if name in markers):
         return Fitted(sums, (common,), spread, False)
-    if n > settings.refit_up_to:
+    if few:
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)
     order = sums.in_order()
     everyone = sums.take(order)
@@ -236,10 +234,10 @@ def evenly(sums: Sums) -> NDArray[np.intp]:
     return order
 
 
-def _spread_of(readings: Readings, outcome: int, n: int) -> SlopeSpread:
-    """Measure how slopes of a marker spread, over at most so many series as populations are grown from."""
+def _spread_of(readings: Readings, outcome: int, n: int, *, few: bool) -> SlopeSpread:
+    """Measure how slopes of a marker spread, over as ``few`` series as populations are grown from, or over all."""
     has = np.isfinite(readings.values[:, outcome])
-    if n > GROW_FROM:
+    if few and n > GROW_FROM:
         total = np.bincount(readings.series[has], weights=readings.values[has, outcome], minlength=n)
         order = np.lexsort((np.bincount(readings.series[has], minlength=n), total))
         chosen = np.zeros(n, dtype=bool)

@@ -73,7 +73,7 @@ def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0
     cohort = fit_cohort(series, rules, seed)
     findings = _judge(series, cohort, rules, seed)
     lowered = {marker: _held(cohort, marker, findings.steps) for marker in MARKERS}
-    refused = pl.coalesce("obstacle", _refusal(cohort)).alias("obstacle")
+    refused = pl.coalesce("obstacle", _refusal(cohort, rules)).alias("obstacle")
     people = people_of(series.people.with_columns(refused), findings.series)
     rows = decide(people, rules, lowered)
     flagged = rows.filter(pl.col("verdict") == "hidden_window")
@@ -83,7 +83,7 @@ def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0
         participants=back(participants_table(rows)),
         windows=back(windows_table(rows, findings.series, rules)),
         curves=back(findings.curves.sort("participant_id", "marker", "years", maintain_order=True)),
-        population=back(population_table(cohort)),
+        population=back(population_table(cohort, rules)),
         n_flagged=flagged.height,
         expected_false=false.expected,
         expected_false_low=false.low,
@@ -113,7 +113,7 @@ def _judge(series: Series, cohort: Cohort | None, settings: DetectSettings, seed
     judgeable = series.segments.filter(pl.col("obstacle").is_null())
     for marker in MARKERS:
         segments = judgeable.filter(pl.col("marker") == marker)
-        if cohort is None or not segments.height or cohort_obstacle(cohort, marker):
+        if cohort is None or not segments.height or cohort_obstacle(cohort, marker, settings):
             continue
         segments = segments.join(cohort.keys.with_row_index("place"), on=KEY, how="left", maintain_order="left")
         numbered = _numbered(series, cohort)
@@ -161,9 +161,9 @@ def _held(cohort: Cohort | None, marker: str, steps: dict[str, Step | None]) -> 
     )
 
 
-def _refusal(cohort: Cohort | None) -> pl.Expr:
+def _refusal(cohort: Cohort | None, settings: DetectSettings) -> pl.Expr:
     """Why nobody can be judged by a marker in this cohort, or null."""
-    reasons = {marker: cohort_obstacle(cohort, marker) for marker in MARKERS}
+    reasons = {marker: cohort_obstacle(cohort, marker, settings) for marker in MARKERS}
     return pl.col("marker").replace_strict(reasons, default=None, return_dtype=pl.String)
 
 
@@ -176,9 +176,9 @@ def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings,
     count = 0
     for marker in MARKERS:
         segments = series.segments.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker))
-        if not segments.height or cohort_obstacle(cohort, marker):
+        if not segments.height or cohort_obstacle(cohort, marker, settings):
             continue
-        if cohort_obstacle(dealt, marker):
+        if cohort_obstacle(dealt, marker, rules):
             continue
         placed = segments.join(dealt.keys.with_row_index("place"), on=KEY, how="left", maintain_order="left")
         found = judge_series(placed, dealt, marker, rules, None, seed).series

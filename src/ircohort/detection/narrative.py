@@ -5,28 +5,27 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from ircohort.detection.cohort import MARKERS, MIN_PEOPLE, READINGS_FOR_A_BEND, SERIES_FOR_A_BEND, Cohort
+from ircohort.detection.cohort import MARKERS, READINGS_FOR_A_BEND, SERIES_FOR_A_BEND, Cohort
 from ircohort.detection.expected import ExpectedChange
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.steps import Step
 
 _NAMES = {"insulin": "insulin", "tg_hdl": "TG:HDL"}
-_SAME_SLOPES = "the spread of slopes between people cannot be told from zero in this cohort"
-_TOO_FEW = f"fewer than {MIN_PEOPLE} series have readings from which to learn how slopes differ"
 
-CALIBRATED_FROM = 300
-"""Smallest cohort at which stated probabilities were near the observed shares (benchmarks/detection_calibration.md)."""
+CALIBRATED_FROM = 800
+"""People judged in the smallest cohorts in which stated probabilities were held against true shares
+(benchmarks/detection_calibration_small.md)."""
 
 
-def cohort_obstacle(cohort: Cohort | None, marker: str) -> str | None:
+def cohort_obstacle(cohort: Cohort | None, marker: str, settings: DetectSettings) -> str | None:
     """Say why nobody can be judged by a marker, or None."""
     spread = cohort.spread.get(marker) if cohort else None
     if spread is None:
-        return _TOO_FEW
-    return None if spread.identifiable else _SAME_SLOPES
+        return f"fewer than {settings.judge_from} series have readings from which to learn how slopes differ"
+    return spread.obstacle
 
 
-def population_table(cohort: Cohort | None) -> pl.DataFrame:
+def population_table(cohort: Cohort | None, settings: DetectSettings) -> pl.DataFrame:
     """Give one row per marker: what the cohort's model says of it."""
     columns = {
         "marker": pl.String,
@@ -41,16 +40,16 @@ def population_table(cohort: Cohort | None) -> pl.DataFrame:
         "identifiable": pl.Boolean,
         "note": pl.String,
     }
-    return pl.DataFrame([_population_row(marker, cohort) for marker in MARKERS], schema=columns, orient="row")
+    return pl.DataFrame([_population_row(marker, cohort, settings) for marker in MARKERS], schema=columns, orient="row")
 
 
-def _population_row(marker: str, cohort: Cohort | None) -> tuple[object, ...]:
+def _population_row(marker: str, cohort: Cohort | None, settings: DetectSettings) -> tuple[object, ...]:
     spread = cohort.spread.get(marker) if cohort else None
+    note = cohort_obstacle(cohort, marker, settings) or ""
     if cohort is None or spread is None:
-        return (marker, 0, 0, None, None, None, None, None, None, False, _TOO_FEW)
+        return (marker, 0, 0, None, None, None, None, None, None, False, note)
     slopes = [100 * float(np.expm1(value)) for value in (spread.mean, spread.sd, spread.low, spread.high)]
     scatter = 100 * float(np.sqrt(np.expm1(spread.residual_sd**2)))
-    note = cohort_obstacle(cohort, marker) or ""
     if not note and spread.serially_correlated:
         note = "neighbouring readings go together more than the model expects"
     counts = (cohort.n_people[marker], cohort.n_readings[marker], cohort.populations[0].components)
@@ -68,7 +67,7 @@ def cohort_notes(
     """Give the sentences about a cohort; ``rows`` are the participants with their verdict."""
     notes = []
     for marker in MARKERS:
-        obstacle = cohort_obstacle(cohort, marker)
+        obstacle = cohort_obstacle(cohort, marker, settings)
         if obstacle and rows.filter((pl.col("marker") == marker) & (pl.col("obstacle") == obstacle)).height:
             notes.append(f"Nobody is judged by {_NAMES[marker]}: {obstacle}.")
     judged = rows.filter(pl.col("probability").is_not_null())
@@ -90,8 +89,8 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame) -> list[str]:
         )
     if judged.height < CALIBRATED_FROM:
         notes.append(
-            f"Probabilities may be too high by about 0.05 to 0.1: that they can be taken at their word was shown "
-            f"in simulation for {CALIBRATED_FROM} people or more."
+            "Probabilities from 0.3 to 0.7 may be off by up to 0.1: that they can be taken at their word was shown in "
+            f"simulation for {CALIBRATED_FROM} people or more."
         )
     unsettled = sum(not population.converged for population in cohort.populations)
     if unsettled and not cohort.refitted:

@@ -15,6 +15,17 @@ from scipy.special import gammaincinv
 
 Floats = NDArray[np.float64]
 _DROP = 2 * float(gammaincinv(0.5, 0.95))
+_LEAST_SPREAD = 1e-9
+USUAL_SD = 0.012
+"""SD of slopes of log insulin per year in simulated people at large."""
+
+LEAST_VISIBLE = 1.0
+"""Standard errors that the square of the usual SD must be worth. Where it is one, only every sixth cohort tells such an
+SD from zero, by luck, and takes its square for more than twice as large.
+
+Source: Gelman and Carlin 2014, Perspect Psychol Sci 9:641, doi:10.1177/1745691614551642.
+"""
+
 SERIAL_LIMIT = 0.02
 """Lag-one correlation beyond the model's from which flags are lowered; a choice, not a measured limit."""
 
@@ -24,8 +35,9 @@ class SlopeSpread:
     """The marker's slopes in one normal population, on the scale of the outcome per year.
 
     ``sd`` with its 95 % profile interval ``low`` to ``high``; ``mean`` slope; ``residual_sd`` of one reading;
-    ``serial`` lag-one correlation of neighbouring readings beyond what the model expects, with its standard error
-    ``serial_se``; both NaN where no two readings neighbour.
+    ``visible`` how many standard errors the square of the usual SD would be; ``serial`` lag-one correlation of
+    neighbouring readings beyond what the model expects, with its standard error ``serial_se``; both NaN where no two
+    readings neighbour.
     """
 
     sd: float
@@ -33,6 +45,7 @@ class SlopeSpread:
     high: float
     mean: float
     residual_sd: float
+    visible: float
     serial: float
     serial_se: float
 
@@ -40,6 +53,15 @@ class SlopeSpread:
     def identifiable(self) -> bool:
         """Whether the interval of the SD of slopes leaves out zero."""
         return self.low > 0
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why nobody can be judged by a marker whose slopes spread so, or None."""
+        if not self.identifiable:
+            return "the spread of slopes between people cannot be told from zero in this cohort"
+        if self.visible < LEAST_VISIBLE:
+            return "so few people and visits do not show how much slopes differ between people"
+        return None
 
     @property
     def serially_correlated(self) -> bool:
@@ -91,6 +113,13 @@ def _deviance(lines: _Lines, values: Floats, slope_sd: float) -> tuple[float, Fl
     mean = np.linalg.solve(total[:2, :2] + 1e-12 * np.eye(2), total[:2, 2])
     fit = total[2, 2] - total[:2, 2] @ mean
     return float(fit + log_det.sum() + lines.count.sum() * np.log(2 * np.pi * variance)), mean
+
+
+def _visible(lines: _Lines, variance: float, slope_sd: float) -> float:
+    """Square of an SD of slopes by its standard error, from the lines of those whose visits lie apart."""
+    spread = lines.tt - lines.t**2 / lines.count
+    own = variance / spread[spread > _LEAST_SPREAD]
+    return float(slope_sd**2 * np.sqrt(np.sum(0.5 / (slope_sd**2 + own) ** 2)))
 
 
 def _best(lines: _Lines, slope_sd: float, start: Floats) -> tuple[float, Floats]:
@@ -150,6 +179,7 @@ def slope_spread(person: NDArray[np.intp], years: Floats, outcome: Floats) -> Sl
         high * per_year,
         float(mean[1]) * per_year,
         float(np.exp(values[2])) * scale,
+        _visible(lines, float(np.exp(2 * values[2])), USUAL_SD / per_year),
         serial,
         error,
     )
