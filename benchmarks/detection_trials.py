@@ -23,6 +23,7 @@ from hashlib import shake_256
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -136,6 +137,17 @@ def keep(table: pl.DataFrame, file: Path) -> None:
     unfinished.rename(file)
 
 
+class Task(Protocol):
+    """Work that is kept in a file."""
+
+    @property
+    def file(self) -> Path:
+        """Where what was found is kept."""
+
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
 class Pool:
     """Processes that judge cohorts; each works on one core."""
 
@@ -152,8 +164,8 @@ class Pool:
 
     def until(
         self,
-        make: Callable[[int], Job],
-        work: Callable[[Job], Path],
+        make: Callable[[int], AnyTask],
+        work: Callable[[AnyTask], Path],
         enough: Callable[[Path], bool],
         most: int,
         minutes: float,
