@@ -42,7 +42,7 @@ class Even:
         return f"{self.people:,} people, {self.visits} annual visits, slopes with an SD of {100 * self.slope_sd:.1f} %"
 
 
-DESIGNS = (Even(300, 16, 0.018), Even(1000, 11, 0.022), Even(1000, 16, 0.018))
+DESIGNS = (Even(500, 16, 0.018), Even(1000, 11, 0.022), Even(1000, 16, 0.018))
 
 
 @dataclass(frozen=True)
