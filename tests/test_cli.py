@@ -44,7 +44,7 @@ def clinic(tmp_path_factory):
     """A configuration for a small simulated clinic, large enough for detection and a model; few refits, for speed."""
     directory = tmp_path_factory.mktemp("clinic")
     code = cli.exit_code(
-        ["simulate", "--design", "clinic", "--participants", "300", "--seed", "5", "-o", str(directory), "--quiet"]
+        ["simulate", "--design", "clinic", "--participants", "450", "--seed", "6", "-o", str(directory), "--quiet"]
     )
     assert code == 0
     config = directory / "cohort.toml"
@@ -412,7 +412,7 @@ def test_detect_writes_participants_and_windows(call, clinic, tmp_path):
     windows = tmp_path / "windows.csv"
     code, out, _ = call("detect", "--config", clinic, "--windows", windows)
     assert code == 0
-    assert pl.read_csv(io.StringIO(out)).height == 300
+    assert pl.read_csv(io.StringIO(out)).height == 450
     assert "window_start" in windows.read_text()
 
 
