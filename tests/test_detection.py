@@ -324,10 +324,19 @@ def test_a_cohort_too_small_to_learn_from_is_refused_in_words(n: int, visits: in
     got = detect(cohort(n=n, visits=visits), DetectSettings(draws=128, refits=2, judge_from=250))
     assert set(got.participants["verdict"]) == {"not_assessable"}
     assert got.participants["probability"].null_count() == n
-    expected = "only 1 visit with insulin" if visits == 1 else f"fewer than {FAST.judge_from} series have readings"
+    expected = "only 1 visit with insulin" if visits == 1 else f"fewer than {FAST.judge_from} people have readings"
     assert got.participants["reason"].str.starts_with(expected).all()
     assert got.population["identifiable"].to_list() == [False, False]
     assert (got.n_flagged, got.expected_false) == (0, None)
+
+
+def test_people_are_counted_not_the_series_into_which_their_assay_cuts_them() -> None:
+    changed = cohort(n=FAST.judge_from - 1).with_columns(
+        assay=pl.when(pl.col("years") < 4).then(pl.lit("old")).otherwise(pl.lit("new"))
+    )
+    got = detect(changed, FAST)
+    assert set(got.participants["verdict"]) == {"not_assessable"}
+    assert got.participants["reason"].str.starts_with(f"fewer than {FAST.judge_from} people have readings").all()
 
 
 def test_a_cohort_that_shows_a_spread_of_slopes_by_luck_is_refused_in_words() -> None:

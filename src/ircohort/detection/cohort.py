@@ -69,13 +69,17 @@ class Cohort:
         return self.axes.columns[0] == 2
 
 
-def outcomes_of(readings: pl.DataFrame, enough_series: int) -> tuple[str, ...]:
-    """Name the outcomes that enough series hold twice or more, the marker first; none where no model can be fitted."""
+def outcomes_of(readings: pl.DataFrame, judge_from: int) -> tuple[str, ...]:
+    """Name the outcomes that a series of enough people holds twice or more, the marker first.
+
+    None where no model can be fitted.
+    """
     counts = readings.group_by("participant_id", "segment").agg(
         pl.any_horizontal(pl.col("insulin", "insulin_low").is_not_null()).sum().alias("insulin"),
         pl.col("tg_hdl", "glucose").is_not_null().sum(),
     )
-    enough = [name for name in OUTCOMES if counts.filter(pl.col(name) > 1).height >= enough_series]
+    people = {name: counts.filter(pl.col(name) > 1)["participant_id"].n_unique() for name in OUTCOMES}
+    enough = [name for name, number in people.items() if number >= judge_from]
     if "glucose" not in enough or len(enough) == 1:
         return ()
     return tuple(enough) if "insulin" in enough else ("tg_hdl", "glucose")

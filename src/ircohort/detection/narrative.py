@@ -21,7 +21,7 @@ def cohort_obstacle(cohort: Cohort | None, marker: str, settings: DetectSettings
     """Say why nobody can be judged by a marker, or None."""
     spread = cohort.spread.get(marker) if cohort else None
     if spread is None:
-        return f"fewer than {settings.judge_from} series have readings from which to learn how slopes differ"
+        return f"fewer than {settings.judge_from} people have readings from which to learn how slopes differ"
     return spread.obstacle
 
 
