@@ -1,7 +1,7 @@
 """Are the probabilities of detection true? Stated against true shares, in every design, and in small cohorts.
 
     python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT]
-    python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--only TEXT]
+    python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--judge-from 400] [--only TEXT]
 
 ``pooled`` takes cohorts, five at least, until 700 people have a probability of 0.8 or more, 500,000 people are judged,
 or the minutes of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where
@@ -183,7 +183,7 @@ def small(given) -> int:
                 design = replace(TRIALS[name], n_participants=size)
 
                 def make(number: int, name: str = name, design=design) -> Job:
-                    return Job(name, design, number, given.work)
+                    return Job(name, design, number, given.work, given.judge_from)
 
                 files = workers.until(make, judge, lambda _: False, given.cohorts, given.minutes)
                 if not files:
@@ -211,6 +211,9 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=20_000, help="people in a pooled cohort")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="people in the small cohorts")
     parser.add_argument("--cohorts", type=int, default=200, help="small cohorts of each design and size")
+    parser.add_argument(
+        "--judge-from", type=int, default=Job.judge_from, help="people from which small cohorts are judged"
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design (and size)")
     given = parser.parse_args()
     titles = {"pooled": "# Stated against true probabilities", "small": "# The same in small cohorts"}

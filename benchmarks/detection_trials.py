@@ -91,11 +91,13 @@ class Job:
     design: Design
     number: int
     directory: Path
+    judge_from: int = DetectSettings().judge_from
 
     @property
     def file(self) -> Path:
         """The file, named by all that makes the cohort."""
-        made_of = shake_256(repr((self.design, DetectSettings(), SEED)).encode()).hexdigest(6)
+        settings = DetectSettings(judge_from=self.judge_from)
+        made_of = shake_256(repr((self.design, settings, SEED)).encode()).hexdigest(6)
         words = "".join(letter if letter.isalnum() else "_" for letter in self.name)
         return self.directory / f"{words}.{self.design.n_participants}.{made_of}" / f"{self.number:05d}.parquet"
 
@@ -108,7 +110,7 @@ class Job:
 
 def judge(job: Job) -> Path:
     """Simulate, judge and keep one cohort: one row per person, with the truth of the series that were judged."""
-    settings = DetectSettings(noise_check=False)
+    settings = DetectSettings(noise_check=False, judge_from=job.judge_from)
     cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=settings)
     begun = time.perf_counter()
     found = detect(cohort.visits, settings, seed=job.seed)
