@@ -422,8 +422,15 @@ def test_the_marker_bends_only_where_the_data_ask_for_it(bend_sd: float, bends: 
         straight=np.zeros(2, dtype=bool),
     )
     readings, _ = simulated(rng, truth, 300, 9, axes)
-    found = grown(make_sums(readings, 300, axes))
+    sums = make_sums(readings, 300, axes)
+    found = grown(sums)
     assert found[0].straight.all() != bends
+
+    # Learned again as rich as it is, but not from where it stands, it is as likely.
+    again = growth.grow_alike(found[0], sums, growth.pull_of(growth.single(sums)), 4)
+    assert again.components == found[0].components
+    assert again.straight.sum() == found[0].straight.sum()
+    assert again.log_likelihood == pytest.approx(found[0].log_likelihood, abs=3.0)
 
 
 def test_few_series_are_given_one_component(drawn: tuple[Population, Sums]) -> None:
@@ -590,15 +597,16 @@ def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_w
     )
     series, years = np.repeat(np.arange(400), 11), np.tile(np.linspace(0, 12, 11), 400)
     readings = Readings(series, years, rng.normal(0, 1, (len(series), 3)), np.ones(len(series)))
-    pull = climbing.Pull(0.3 * spread)
+    pull, rule = climbing.Pull(0.3 * spread), HiddenWindow(0.25, 2.0, 100.0)
 
     def shift(*sources: Population) -> float:
-        rule = HiddenWindow(0.25, 2.0, 100.0)
-        learned = recalibration.learn_correction(readings, axes, sources, rule, pull, 2 * len(sources), 3)
+        learned = recalibration.learn_correction(readings, axes, sources, learn, rule, 2 * len(sources), 3)
         return float(learned(np.array([0.5])).item())
+
+    def learn(drawn: Sums) -> Population:
+        return growth.grow_alike(even, drawn, pull, 3)
 
     assert shift(growth.sharpened(even)) < shift(even) - 0.02
     assert shift(growth.sharpened(even)) < shift(even, growth.sharpened(even))
-    assert recalibration.learn_correction(readings, axes, (even,), HiddenWindow(0.25, 2.0, 100.0), pull, 0, 3) == (
-        recalibration.NO_CORRECTION
-    )
+    nothing = recalibration.learn_correction(readings, axes, (even,), learn, rule, 0, 3)
+    assert nothing == recalibration.NO_CORRECTION

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import grow, pull_of, refit, sharpened, single
+from ircohort.detection.growth import grow, grow_alike, pull_of, refit, sharpened, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -210,7 +210,11 @@ def fit_readings(
     cohorts = cohorts if settings.recalibrate else 0
     best = supported[0]
     sources = (best,) if more is not None else (best, sharpened(best))
-    correction = learn_correction(readings.take(order), axes, sources, settings.definition, pull, cohorts, seed)
+
+    def learn(drawn: Sums) -> Population:
+        return grow_alike(best, drawn, pull, seed) if more is None else refit(best, drawn, np.ones(n), pull)
+
+    correction = learn_correction(readings.take(order), axes, sources, learn, settings.definition, cohorts, seed)
     return Fitted(sums, refits, spread, True, correction)
 
 

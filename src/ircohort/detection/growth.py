@@ -30,6 +30,7 @@ AS_GOOD = 6.0
 _CYCLES = 40
 _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one component, or in the series
 _LAST_CYCLES = 48  # with everyone; 16 leave 50 to 90 of log likelihood among 20,000 series
+_REFIT_CYCLES, _FEWEST_REFIT_CYCLES, _REFIT_SERIES = 12, 4, 48_000
 _Z_PEOPLE = 30.0  # what the lognormal of z is worth where z is learned
 _TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
 _SHARP_SHARE = 0.975  # the same where it may spread upwards only; with 1 covariances could not be inverted
@@ -95,10 +96,7 @@ def pull_of(common: Population, *, z_free: bool = False) -> Pull:
 
 def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:
     """Let the marker bend in all components, then in fewer and fewer of them."""
-    covariance = straight.covariance.copy()
-    covariance[:, BEND, BEND] = pull.towards[BEND, BEND]
-    bent = replace(straight, covariance=covariance, straight=np.zeros(straight.components, dtype=bool))
-    fits = [climb(bent, sums, _FURTHER_CYCLES, pull=pull)]
+    fits = [climb(_bent(straight, 0, pull), sums, _FURTHER_CYCLES, pull=pull)]
     for k in np.argsort(-fits[0].weights, kind="stable")[:-1]:
         fewer = fits[-1].straight.copy()
         fewer[k] = True
@@ -106,6 +104,14 @@ def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:
         if fits[-1].criterion > fits[-2].criterion:
             break
     return fits
+
+
+def _bent(population: Population, n_straight: int, pull: Pull) -> Population:
+    """Let the marker bend in all components but the largest ones."""
+    covariance, straight = population.covariance.copy(), np.zeros(population.components, dtype=bool)
+    covariance[:, BEND, BEND] = pull.towards[BEND, BEND]
+    straight[np.argsort(-population.weights, kind="stable")[:n_straight]] = True
+    return replace(population, covariance=covariance, straight=straight)
 
 
 def _start(common: Population, sums: Sums, k: int, seed: int) -> Population:
@@ -156,6 +162,15 @@ def sharpened(population: Population) -> Population:
     return _with_tails(replace(population, covariance=whole), _SHARP_SHARE)
 
 
+def grow_alike(like: Population, sums: Sums, pull: Pull, seed: int) -> Population:
+    """Fit a population as rich as another one to other series, from the beginning."""
+    common = single(sums)
+    straight = climb(_start(common, sums, like.components, seed), sums, _CYCLES, pull=pull)
+    if like.straight.all() or marker_bend(sums) is None:
+        return straight
+    return climb(_bent(straight, int(like.straight.sum()), pull), sums, _FURTHER_CYCLES, pull=pull)
+
+
 def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Population:
     """Fit the same population again with other counts (n,) of the series, from where it stands.
 
@@ -163,6 +178,3 @@ def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Populat
     """
     cycles = int(np.clip(_REFIT_SERIES // sums.n, _FEWEST_REFIT_CYCLES, _REFIT_CYCLES))
     return climb(chosen, sums, cycles, weight=weight, pull=pull)
-
-
-_REFIT_CYCLES, _FEWEST_REFIT_CYCLES, _REFIT_SERIES = 12, 4, 48_000

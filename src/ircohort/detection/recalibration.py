@@ -11,6 +11,7 @@ Source: Beran 1987, Biometrika 74:457, doi:10.1093/biomet/74.3.457 (prepivoting:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +19,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from ircohort.detection.climbing import Pull
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import refit
 from ircohort.detection.judging import Drawn, window_draws
 from ircohort.detection.population import NODES, Population
 from ircohort.detection.posterior import Noise, draw_courses
-from ircohort.detection.sums import Readings, make_sums
+from ircohort.detection.sums import Readings, Sums, make_sums
 from ircohort.estimand import HiddenWindow
 
 Floats = NDArray[np.float64]
@@ -56,8 +55,8 @@ def learn_correction(
     readings: Readings,
     axes: Axes,
     sources: tuple[Population, ...],
+    learn: Callable[[Sums], Population],
     rule: HiddenWindow,
-    pull: Pull,
     cohorts: int,
     seed: int,
 ) -> Correction:
@@ -69,7 +68,9 @@ def learn_correction(
         Those of the cohort, series in an order in which names play no part; only their times, weights and what is
         missing count.
     sources
-        Populations from which cohorts are drawn in turn. Each is learned from as if it came from the first.
+        Populations from which cohorts are drawn in turn.
+    learn
+        Learns a population from a drawn cohort.
     cohorts
         Number of cohorts to draw; 0 for no correction.
     """
@@ -85,7 +86,7 @@ def learn_correction(
         courses = _courses(source, n, rng)
         scatter = rng.standard_normal(readings.values.shape) @ np.linalg.cholesky(source.residual).T
         again = make_sums(_readings(readings, courses, axes, scatter), n, axes)
-        learned = refit(sources[0], again, np.ones(n), pull)
+        learned = learn(again)
         noise = Noise(rng.standard_normal((axes.size, _DRAWS)), rng.random(_DRAWS))
         marker = axes.outcomes[0]
         for place, block in again.blocks:
