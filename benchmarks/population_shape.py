@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection import DetectSettings
 from ircohort.detection.climbing import climb
-from ircohort.detection.cohort import Cohort, evenly, fit_cohort
+from ircohort.detection.cohort import GROW_FROM, Cohort, evenly, fit_cohort
 from ircohort.detection.growth import grow, pull_of, single
 from ircohort.detection.judging import Drawn, window_draws
 from ircohort.detection.population import Population, expect, residual_covariance
@@ -57,7 +57,7 @@ class Trial:
     @property
     def part(self) -> NDArray[np.intp]:
         """The series that set the population, as detection takes them of cohorts beyond ``refit_up_to``."""
-        return evenly(self.cohort.sums)
+        return evenly(self.cohort.sums, GROW_FROM)
 
 
 def trial_of(design: Design, seed: int) -> Trial:

@@ -223,6 +223,7 @@ def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "CLEARLY_VISIBLE", 0.0)
     series = select_series(visits, FAST)
     fitted = fit_cohort(series, replace(FAST, refit_up_to=N - 1), 0)
     assert fitted is not None
@@ -234,10 +235,28 @@ def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     assert fitted.populations[0].log_likelihood == pytest.approx(everyone * 150 / N, rel=0.1)
 
 
+def test_a_large_cohort_whose_part_shows_too_little_of_how_slopes_differ_is_learned_from_a_larger_part(
+    visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", 150)
+    series, rules = select_series(visits, FAST), replace(FAST, refits=4)
+    part, whole = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N - 1, N))
+    assert part is not None
+    assert whole is not None
+    assert part.spread["insulin"].visible < model.CLEARLY_VISIBLE
+    assert part.sums.n == part.keys.height == N
+    assert (part.refitted, len(part.populations)) == (True, 4)
+    # One series less changes little.
+    assert part.spread["insulin"].visible == pytest.approx(whole.spread["insulin"].visible, rel=0.05)
+    likelihoods = [expect(fitted.populations[0], fitted.sums, np.ones(N)).log_likelihood for fitted in (part, whole)]
+    assert likelihoods[0] == pytest.approx(likelihoods[1], abs=20)
+
+
 def test_populations_grown_from_a_part_climb_on_with_everybody(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "CLEARLY_VISIBLE", 0.0)
     series, rules = select_series(visits, FAST), replace(FAST, refits=0)
     grown, settled = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N - 1, N))
     assert grown is not None

@@ -16,17 +16,18 @@ class DetectSettings:
     """The thresholds of detection; the defaults are those of the project.
 
     ``min_rise`` is a share (0.25 = 25 %), ``min_years`` years, ``glucose_cut_off_mg_dl`` mg/dL. ``flag_from`` and
-    ``possible_from`` are probabilities. ``min_visits`` is the number of visits with the marker, and with glucose, below
-    which a person is not judged. ``judge_from`` is the number of people with two readings in one series below which
-    nobody is: with fewer, how people differ is learned too roughly. ``course_from`` is the posterior probability from
-    which a course or a stage is named. ``draws`` (rounded up to a power of two) curves are drawn per person, shared out
-    over ``refits`` refits of the population (0: the population parameters are taken as known). Cohorts of more than
-    ``refit_up_to`` series are not refitted, and 4,000 of them set the population. ``expected_from`` is the number of
-    people from which a rise beyond the cohort's mean course is judged. ``censored`` says what a reading of insulin
-    beyond a limit of detection is taken for: the ``interval`` in which it lies, half of the limit (``half_limit``), or
-    nothing (``drop``). ``noise_check`` asks how many would be flagged if each person's visits were dealt out anew;
-    cohorts of more than 20,000 series are not asked. ``recalibrate`` asks, in cohorts of up to ``refit_up_to`` series,
-    by how much probabilities are too far from the middle, and corrects them.
+    ``possible_from`` are probabilities. ``min_visits`` is the number of visits with the marker, and with glucose,
+    below which a person is not judged. ``judge_from`` is the number of people with two readings in one series below
+    which nobody is: with fewer, how people differ is learned too roughly. ``course_from`` is the posterior
+    probability from which a course or a stage is named. ``draws`` (rounded up to a power of two) curves are drawn
+    per person, shared out over ``refits`` refits of the population (0: the population parameters are taken as
+    known). Cohorts of more than ``refit_up_to`` series are not refitted, and 4,000 of them set the population;
+    where 4,000 show too little of how slopes differ, ``refit_up_to`` do, and are refitted. ``expected_from`` is the
+    number of people from which a rise beyond the cohort's mean course is judged. ``censored`` says what a reading
+    of insulin beyond a limit of detection is taken for: the ``interval`` in which it lies, half of the limit
+    (``half_limit``), or nothing (``drop``). ``noise_check`` asks how many would be flagged if each person's visits
+    were dealt out anew; cohorts of more than 20,000 series are not asked. ``recalibrate`` asks, where there are
+    refits, by how much probabilities are too far from the middle, and corrects them.
     """
 
     min_rise: float = 0.25
