@@ -5,8 +5,9 @@
 Each row of a design is one way to rate the same assessable people: the oracle (``benchmarks/oracle.py``: the readings
 that enter detection, the true population, the true variation; beside it the oracle on all readings, those after a
 confirmed event too, which detection does not look at, and on these without TG:HDL), detection, and each simple rule
-behind each gate. Differences come with the standard error of a bootstrap over people, paired, with the oracle's library
-as given. The best rule is chosen for each measure after the fact.
+behind each gate. Differences come with the standard error of a bootstrap over people, paired, with the oracle's
+library as given. People of all cohorts are ranked together; the last rows of a table rank them within their own
+cohort. The best rule is chosen for each measure after the fact.
 
 A second table holds the rules against detection as people use them: who is flagged, and how many of as many people from
 the top of detection are right.
@@ -45,9 +46,10 @@ _LIBRARIES: dict[tuple[Design, int], Library] = {}  # of this process
 
 @dataclass(frozen=True)
 class Rated:
-    """Assessable people of all cohorts: ``truth`` (n,), ratings and flags (n,) by name, and what is known of them."""
+    """Assessable people of all cohorts: ``truth``, ``cohort`` (n,), ratings and flags (n,) by name; what is known."""
 
     truth: Bools
+    cohort: NDArray[np.intp]
     ratings: dict[str, Floats]
     flags: dict[str, Bools]
     people: int
@@ -83,7 +85,7 @@ def rate(job: Job, library_size: int) -> Path:
 
 def rated(files: list[Path]) -> Rated:
     """Read the ratings of all cohorts of a design."""
-    everyone = pl.concat([pl.read_parquet(file) for file in files])
+    everyone = pl.concat([pl.read_parquet(file).with_columns(cohort=number) for number, file in enumerate(files)])
     assessable = everyone.drop_nulls("detect")
     ratings = {name: assessable[name].to_numpy() for name in (*_ORACLES, "detect")}
     flags = {f"detect, from {FLAG:g}": ratings["detect"] >= FLAG}
@@ -95,7 +97,8 @@ def rated(files: list[Path]) -> Rated:
             if f"{rule}_flagged" in assessable.columns:
                 flags[name] = passes & assessable[f"{rule}_flagged"].to_numpy()
     truth = assessable["hidden_window"].to_numpy()
-    return Rated(truth, ratings, flags, everyone.height, everyone["effective"].to_numpy())
+    cohort = assessable["cohort"].to_numpy().astype(np.intp)
+    return Rated(truth, cohort, ratings, flags, everyone.height, everyone["effective"].to_numpy())
 
 
 def entering(visits: pl.DataFrame) -> pl.DataFrame:
@@ -158,6 +161,19 @@ def _line(margin: float, error: float, words: str) -> str:
     return f"- {verdict}: {words}"
 
 
+def within(found: Rated) -> list[str]:
+    """Give the means over cohorts of what the measures are in each, where people are ranked among their own."""
+    lines = []
+    for name in ("oracle", "detect", "ols_slope"):
+        each = [
+            measures(ranks_of(found.truth[own], found.ratings[name][own]), np.ones(own.sum()))
+            for own in (found.cohort == number for number in np.unique(found.cohort))
+        ]
+        shown = " | ".join(f"{value:.3f}" for value in np.mean(np.array(each, dtype=float), axis=0))
+        lines.append(f"| {name}, within a cohort | {shown} |")
+    return lines
+
+
 def as_used(found: Rated) -> list[str]:
     """Give the table of who is flagged, beside as many people from the top of detection; the gain with its SE."""
     lines = [
@@ -197,6 +213,7 @@ def report(design: Design, found: Rated, library: int) -> None:
     print("\n| rating | AUC | PPV, top 2 % | PPV, top 5 % | PPV, as many as there are |\n| --- |" + " ---: |" * 4)
     for rating in drawn.names:
         print(f"| {rating} | " + " | ".join(f"{drawn.of(rating, name):.3f}" for name in MEASURES) + " |")
+    print("\n".join(within(found)))
     print("\n" + "\n".join(as_used(found)))
     six_annual = design.n_visits == 6 and design.years_between_visits == 1
     print("\n" + "\n".join(verdicts(drawn, AUC_WITHIN_SIX_ANNUAL if six_annual else AUC_WITHIN)), flush=True)
