@@ -184,13 +184,11 @@ def fit_readings(
     Where too little is known of how the slopes of each of these differ, nobody will be judged, and one component is
     fitted without looking for more.
     """
-    places = {name: outcomes.index(name) for name in MARKERS if name in outcomes}
     quick = n > settings.refit_up_to
-    spread = {name: _spread_of(readings, place, n, GROW_FROM if quick else n) for name, place in places.items()}
+    spread = _spreads(readings, outcomes, n, GROW_FROM if quick else n)
     if quick and settings.refit_up_to > GROW_FROM:
         quick = all(found.visible >= CLEARLY_VISIBLE for name, found in spread.items() if name in markers)
-        if not quick:
-            spread = {name: _spread_of(readings, place, n, settings.refit_up_to) for name, place in places.items()}
+        spread = spread if quick else _spreads(readings, outcomes, n, settings.refit_up_to)
     axes = _axes(readings, outcomes, n)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
@@ -254,8 +252,12 @@ def _thinned(order: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return order[np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(np.intp)]
 
 
+def _spreads(readings: Readings, outcomes: tuple[str, ...], n: int, most: int) -> dict[str, SlopeSpread]:
+    """Measure how slopes of each marker spread, over at most so many of the ``n`` series, evenly spread."""
+    return {name: _spread_of(readings, outcomes.index(name), n, most) for name in MARKERS if name in outcomes}
+
+
 def _spread_of(readings: Readings, outcome: int, n: int, most: int) -> SlopeSpread:
-    """Measure how slopes of a marker spread, over at most so many of the ``n`` series, evenly spread."""
     has = np.isfinite(readings.values[:, outcome])
     if n > most:
         total = np.bincount(readings.series[has], weights=readings.values[has, outcome], minlength=n)
