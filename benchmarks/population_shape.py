@@ -79,15 +79,21 @@ def populations_of(trial: Trial, seed: int) -> Iterator[tuple[str, Population]]:
     ordinary, clear = trial.cohort.sums.take(trial.part), trial.clear.take(trial.part)
     own = trial.cohort.populations[0]
     yield "learned from the ordinary readings", own
-    learned = replace(grow(single(clear), clear, seed)[0], residual=own.residual)
-    for _ in range(RESIDUAL_STEPS):
-        found = expect(learned, ordinary, np.ones(ordinary.n))
-        learned = replace(learned, residual=residual_covariance(found, ordinary.seen, learned.residual))
+    learned = reread(grow(single(clear), clear, seed)[0], own, ordinary)
     yield "learned from clear readings", learned
     yield "the same, climbed on", climb(learned, ordinary, CYCLES, pull=pull_of(single(ordinary)))
 
 
-def stated_by(population: Population, trial: Trial) -> pl.DataFrame:
+def reread(learned: Population, own: Population, ordinary: Sums) -> Population:
+    """Give a population the residuals of the ordinary readings, from those of ``own`` on."""
+    learned = replace(learned, residual=own.residual)
+    for _ in range(RESIDUAL_STEPS):
+        found = expect(learned, ordinary, np.ones(ordinary.n))
+        learned = replace(learned, residual=residual_covariance(found, ordinary.seen, learned.residual))
+    return learned
+
+
+def stated_by(populations: tuple[Population, ...], trial: Trial) -> pl.DataFrame:
     """State each judged person's probability of a window; series are joined as independent."""
     judged = trial.series.segments.filter(pl.col("obstacle").is_null() & (pl.col("marker") == "insulin"))
     places = trial.cohort.keys.with_row_index("place")
@@ -97,7 +103,7 @@ def stated_by(population: Population, trial: Trial) -> pl.DataFrame:
     noise = make_noise(sums.axes.size, DRAWS, 0)
     share = [
         window_draws(
-            Drawn(sums.axes, draw_courses((population,), block, noise), follow_up[place]),
+            Drawn(sums.axes, draw_courses(populations, block, noise), follow_up[place]),
             "insulin",
             SETTINGS.definition,
         ).mean(axis=1)
@@ -116,7 +122,7 @@ def lines_of(name: str, design: Design, seed: int) -> Iterator[str]:
     for label, population in populations_of(trial, seed):
         height = expect(population, ordinary, np.ones(ordinary.n)).log_likelihood
         base = height if base is None else base
-        people = stated_by(population, trial)
+        people = stated_by((population,), trial)
         middle = people.filter(pl.col("stated").is_between(LOW, HIGH))
         means = [table[column].mean() for table in (people, middle) for column in ("stated", "hidden_window")]
         stated, true, stated_middle, true_middle = means

@@ -12,13 +12,14 @@ from scipy.stats import multivariate_normal
 from ircohort.detection import climbing, growth, recalibration
 from ircohort.detection.curves import BEND, TREND, Axes
 from ircohort.detection.population import (
+    ABSENT_VARIANCE,
     NODE_WEIGHTS,
     NODES,
-    STRAIGHT_VARIANCE,
     Population,
     evidence,
     expect,
     inverse_root,
+    log_likelihoods,
     memberships,
     posteriors,
     residual_covariance,
@@ -219,7 +220,7 @@ def test_no_step_of_a_mixture_with_tails_lowers_what_it_climbs(
     population, sums = drawn
     pull, ones = climbing.Pull(np.diag(np.linspace(0.2, 0.4, AXES.size)), z_people=z_people), np.ones(sums.n)
     at = replace(population, centre=population.centre + 0.3, residual=1.5 * population.residual)
-    at = replace(at, straight=np.array([straight, False])).straightened(BEND)
+    at = replace(at, straight=np.array([straight, False])).constrained(BEND)
     values = []
     for _ in range(25):
         values.append(climbed(at, sums, ones, pull))
@@ -339,12 +340,31 @@ def test_nobody_in_a_straight_component_bends_otherwise_than_its_mean(drawn: tup
     start = replace(population, straight=np.array([True, False]))
     after = climbing.climb(start, sums, 3, pull=climbing.Pull(0.3 * np.eye(AXES.size)))
     own = after.covariance[0].copy()
-    assert own[BEND, BEND] == pytest.approx(STRAIGHT_VARIANCE, rel=1e-6)
+    assert own[BEND, BEND] == pytest.approx(ABSENT_VARIANCE, rel=1e-6)
     own[BEND, BEND] = 0.0
     np.testing.assert_allclose(own[BEND], 0.0, atol=1e-12)
     assert after.tail[0, BEND] == pytest.approx(0.0, abs=1e-12)
-    assert after.covariance[1, BEND, BEND] > 10 * STRAIGHT_VARIANCE
+    assert after.covariance[1, BEND, BEND] > 10 * ABSENT_VARIANCE
     assert population.n_parameters - after.n_parameters == AXES.size + 1
+
+
+def test_in_an_upward_population_the_trend_spreads_in_the_tails_only(drawn: tuple[Population, Sums]) -> None:
+    population, sums = drawn
+    for straight in (population.straight, np.array([True, False])):
+        start = replace(population, straight=straight, upward=True).constrained(BEND)
+        after = climbing.climb(start, sums, 3, pull=climbing.Pull(0.3 * np.eye(AXES.size)))
+        for own in after.covariance:
+            others = np.delete(own[TREND], TREND)
+            np.testing.assert_allclose(others, 0.0, atol=1e-12)
+            assert own[TREND, TREND] == pytest.approx(ABSENT_VARIANCE, rel=1e-6)
+        assert np.abs(after.tail[:, TREND]).max() > 0.05
+        free = int((np.abs(np.stack([np.tril(own) for own in after.covariance])) > 1e-9).sum())
+        fixed = 2 + straight.sum()  # variances that are held
+        tails = 2 * AXES.size - straight.sum()
+        assert after.n_parameters == free - fixed + tails + 2 * AXES.size + 2
+    height = log_likelihoods(after, sums)
+    assert height.shape == (sums.n,)
+    assert height.sum() == pytest.approx(after.log_likelihood)
 
 
 def grown(sums: Sums, everyone: Sums | None = None) -> tuple[Population, ...]:
@@ -407,6 +427,39 @@ def test_everyone_decides_how_many_components_there_are_where_a_part_cannot() ->
     assert found[0].components == 3
     assert found[0].log_likelihood == pytest.approx(expect(found[0], everyone, np.ones(1500)).log_likelihood)
     assert not np.allclose(found[0].z_weights, NODE_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("apart", "rising", "noise", "kept"),
+    [(1.0, 0.3, 0.3, [False]), (0.0, 0.5, 0.3, [False, True]), (0.3, 0.1, 2.0, [False, True])],
+    ids=["two groups, clearly", "rises only, clearly", "hardly visible"],
+)
+def test_an_upward_population_stands_beside_others_where_readings_allow_it(
+    apart: float, rising: float, noise: float, kept: list[bool]
+) -> None:
+    rng = np.random.default_rng(15)
+    axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    truth = Population(
+        weights=np.array([0.6, 0.4]),
+        centre=apart * np.array([[0.0, -0.6, 0.5, 0.0], [0.0, 0.9, -0.5, 0.0]]),
+        tail=np.array([[0.0, rising, 0.0, 0.0]] * 2),
+        covariance=np.repeat(np.diag([0.5, 1e-4 + (0.3 * apart) ** 2, 0.5, 0.1])[None], 2, axis=0),
+        residual=noise * np.eye(2),
+        straight=np.zeros(2, dtype=bool),
+    )
+    readings, _ = simulated(rng, truth, 1200, 8, axes)
+    everyone = make_sums(readings, 1200, axes)
+    part = everyone.take(slice(0, 400))
+    common = growth.single(part)
+    found = growth.families(common, part, 0, everyone)
+    assert [family[0].upward for family in found] == kept
+    assert [fit.upward for fit in growth.families(common, part, 0)[0]] == [False] * len(grown(part))
+
+    # Refits are shared out evenly over what is kept.
+    pull = growth.pull_of(common, z_free=True)
+    again = growth.refits(found, everyone, 4, pull, 3)
+    assert [fit.upward for fit in again] == list(np.repeat(kept, 4 // len(kept)))
+    assert len({round(fit.log_likelihood, 6) for fit in again}) == 4
 
 
 @pytest.mark.parametrize(("bend_sd", "bends"), [(0.5, True), (0.0, False)])
@@ -603,8 +656,8 @@ def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_w
         learned = recalibration.learn_correction(readings, axes, sources, learn, rule, 2 * len(sources), 3)
         return float(learned(np.array([0.5])).item())
 
-    def learn(drawn: Sums) -> Population:
-        return growth.grow_alike(even, drawn, pull, 3)
+    def learn(drawn: Sums) -> tuple[Population, ...]:
+        return (growth.grow_alike(even, drawn, pull, 3),)
 
     assert shift(growth.sharpened(even)) < shift(even) - 0.02
     assert shift(growth.sharpened(even)) < shift(even, growth.sharpened(even))

@@ -68,7 +68,7 @@ def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None
         z_weights=z_weights,
         log_likelihood=found.log_likelihood,
     )
-    return new if bend is None else new.straightened(bend)
+    return new.constrained(bend)
 
 
 def _component(

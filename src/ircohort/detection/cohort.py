@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits, with_sites
+from ircohort.detection.climbing import Pull
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import grow, grow_alike, pull_of, refit, sharpened, single
+from ircohort.detection.growth import families, grow, grow_alike, pull_of, refit, refits, sharpened, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -37,6 +38,10 @@ cost more calibration than to leave it out."""
 
 CORRECTION_COHORTS, FEWEST_CORRECTION_COHORTS, CORRECTION_SERIES = 6, 2, 24_000
 """Cohorts that are drawn to learn how far probabilities can be taken at their word: as many as hold so many series."""
+
+OPEN_CORRECTION_COHORTS = 12
+"""The same where readings leave the kind of population open: there what one such cohort teaches and what the next does
+differ most. Corrected by two, the people of eight cohorts taken together were ranked worse than without."""
 
 READINGS_FOR_A_BEND = 5
 """Where half of the series have fewer readings of the marker, courses are straight lines."""
@@ -202,34 +207,48 @@ def fit_readings(
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)
     order = evenly(sums, settings.refit_up_to)
     everyone = sums.take(order)
-    more = everyone if everyone.n > part.n else None
-    supported = grow(common, part, seed, more)
+    large = everyone.n > GROW_FROM
+    kept = families(common, part, seed, everyone if large else None)
     if not settings.refits:
-        return Fitted(sums, supported[:1], spread, False)
-    weights = np.random.default_rng(seed).standard_exponential((settings.refits, everyone.n))
-    weights *= everyone.n / weights.sum(axis=1, keepdims=True)
-    pull = pull_of(common, z_free=more is not None)
-
-    def again(r: int) -> Population:
-        return refit(_turn(supported, r, settings.refits), everyone, weights[r], pull)
-
-    refits = tuple(again(r) for r in range(settings.refits))
-    cohorts = int(np.clip(CORRECTION_SERIES // everyone.n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
-    cohorts = cohorts if settings.recalibrate else 0
-    best = supported[0]
-    sources = (best,) if more is not None else (best, sharpened(best))
-
-    def learn(drawn: Sums) -> Population:
-        return grow_alike(best, drawn, pull, seed) if more is None else refit(best, drawn, np.ones(drawn.n), pull)
-
-    correction = learn_correction(readings.take(order), axes, sources, learn, settings.definition, cohorts, seed)
-    return Fitted(sums, refits, spread, True, correction)
+        return Fitted(sums, tuple(family[0] for family in kept), spread, False)
+    pull = pull_of(common, z_free=large)
+    populations = refits(kept, everyone, settings.refits, pull, seed)
+    if not settings.recalibrate:
+        return Fitted(sums, populations, spread, True)
+    learner = _Learner(tuple(family[0] for family in kept), large, pull, seed)
+    correction = learn_correction(
+        readings.take(order), axes, learner.sources, learner, settings.definition, learner.cohorts(everyone.n), seed
+    )
+    return Fitted(sums, populations, spread, True, correction)
 
 
-def _turn(supported: tuple[Population, ...], r: int, refits: int) -> Population:
-    """Choose the population of the r-th refit: each has as many as its Akaike weight gives it."""
-    weights = np.exp(-0.5 * np.array([population.criterion - supported[0].criterion for population in supported]))
-    return supported[int(np.searchsorted(np.cumsum(weights) / weights.sum(), (r + 0.5) / refits))]
+@dataclass(frozen=True)
+class _Learner:
+    """How populations are learned from drawn cohorts: as the best of each family were learned from the real one.
+
+    Large cohorts begin where these stand, for speed.
+    """
+
+    best: tuple[Population, ...]
+    large: bool
+    pull: Pull
+    seed: int
+
+    @property
+    def sources(self) -> tuple[Population, ...]:
+        """What cohorts are drawn from: small ones leave open how evenly slopes spread."""
+        return self.best if self.large else (*self.best, *map(sharpened, self.best))
+
+    def cohorts(self, n: int) -> int:
+        """How many cohorts of ``n`` series are drawn."""
+        if len(self.best) > 1:
+            return OPEN_CORRECTION_COHORTS
+        return int(np.clip(CORRECTION_SERIES // n, FEWEST_CORRECTION_COHORTS, CORRECTION_COHORTS))
+
+    def __call__(self, drawn: Sums) -> tuple[Population, ...]:
+        if self.large:
+            return tuple(refit(like, drawn, np.ones(drawn.n), self.pull) for like in self.best)
+        return tuple(grow_alike(like, drawn, self.pull, self.seed) for like in self.best)
 
 
 def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ircohort.detection.climbing import Pull, climb
 from ircohort.detection.curves import BEND, TREND
-from ircohort.detection.population import Population, evidence, marker_bend, posteriors
+from ircohort.detection.population import Population, evidence, log_likelihoods, marker_bend, posteriors
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
@@ -26,6 +26,9 @@ SERIES_PER_COMPONENT = 60
 
 AS_GOOD = 6.0
 """Populations whose Akaike criterion lies within this of the best one are averaged over."""
+
+TOLD_APART = 2.0
+"""Standard errors by which the best population must fit better than an upward one, or both are averaged over."""
 
 _CYCLES = 40
 _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one component, or in the series
@@ -162,6 +165,37 @@ def sharpened(population: Population) -> Population:
     return _with_tails(replace(population, covariance=whole), _SHARP_SHARE)
 
 
+def families(
+    common: Population, sums: Sums, seed: int, everyone: Sums | None = None
+) -> tuple[tuple[Population, ...], ...]:
+    """Grow the populations that the data support; beside them stands one upward component where readings allow it.
+
+    It is the simplest population in which most change little and a few rise much. It is left out where the Akaike
+    criterion of the best population is better by more than chance. Kinds that fit a cohort alike rank its people
+    otherwise (``benchmarks/upward_population.md``).
+
+    Source
+    ------
+    Vuong 1989, Econometrica 57:307, doi:10.2307/1912557 (the test of non-nested models).
+    """
+    supported = grow(common, sums, seed, everyone)
+    if everyone is None:
+        return (supported,)
+    best, upward = supported[0], _upward(common, everyone)
+    apart = log_likelihoods(best, everyone) - log_likelihoods(upward, everyone)
+    better = apart.sum() - (best.n_parameters - upward.n_parameters)
+    chance = TOLD_APART * np.sqrt(everyone.n) * apart.std()
+    return (supported,) if better > chance else (supported, (upward,))
+
+
+def _upward(common: Population, everyone: Sums) -> Population:
+    """Fit one component; the whole SD of the marker's trend begins as a tail, and stays one."""
+    bend = marker_bend(everyone)
+    alone = replace(common, straight=np.full(1, bend is not None), upward=True)
+    start = _with_tails(alone, 1.0).constrained(bend)
+    return climb(start, everyone, _LAST_CYCLES, pull=pull_of(common, z_free=True))
+
+
 def grow_alike(like: Population, sums: Sums, pull: Pull, seed: int) -> Population:
     """Fit a population as rich as another one to other series, from the beginning."""
     common = single(sums)
@@ -178,3 +212,27 @@ def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Populat
     """
     cycles = int(np.clip(_REFIT_SERIES // sums.n, _FEWEST_REFIT_CYCLES, _REFIT_CYCLES))
     return climb(chosen, sums, cycles, weight=weight, pull=pull)
+
+
+def refits(
+    kept: tuple[tuple[Population, ...], ...], sums: Sums, count: int, pull: Pull, seed: int
+) -> tuple[Population, ...]:
+    """Fit populations again with drawn counts of the series, so that doubt about the population is averaged over.
+
+    As many for each family; within it, as many for each population as its Akaike weight gives it.
+
+    Source
+    ------
+    Rubin 1981, Ann Stat 9:130, doi:10.1214/aos/1176345338 (the Bayesian bootstrap).
+    """
+    counts = np.random.default_rng(seed).standard_exponential((count, sums.n))
+    counts *= sums.n / counts.sum(axis=1, keepdims=True)
+
+    def again(r: int) -> Population:
+        number, share = divmod((r + 0.5) / count * len(kept), 1)
+        family = kept[int(number)]
+        weights = np.exp(-0.5 * np.array([population.criterion - family[0].criterion for population in family]))
+        chosen = family[int(np.searchsorted(np.cumsum(weights) / weights.sum(), share))]
+        return refit(chosen, sums, counts[r], pull)
+
+    return tuple(again(r) for r in range(count))

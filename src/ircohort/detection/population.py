@@ -5,8 +5,8 @@ The readings of one draw are ``y = B(t) u + e``: a person's course ``u`` holds l
 component, ``u = centre + z tail + normal``: ``z`` has a long upper tail, because a few people change much faster than
 the others (with normal components alone, the share of people who rise enough came out too high by a fifth in
 simulation). It is a lognormal with mean 0 and variance 1 at nine nodes; large cohorts learn other probabilities of the
-nodes. In a ``straight`` component nobody's marker bends otherwise than the component's mean. Series stand on the last
-axis of arrays.
+nodes. In a ``straight`` component nobody's marker bends otherwise than the component's mean. In an ``upward``
+population the marker's trend spreads in the tails only. Series stand on the last axis of arrays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from ircohort.detection.curves import BEND
+from ircohort.detection.curves import BEND, TREND
 from ircohort.detection.sums import Sums
 
 Floats = NDArray[np.float64]
@@ -30,8 +30,8 @@ in simulated cohorts that lose sensitivity at lognormal speeds with SDs of 0.8 a
 LEAST_VARIANCE = 1e-6
 """Added to variances of residuals, on standardised axes, so that readings without scatter have a likelihood."""
 
-STRAIGHT_VARIANCE = 1e-4
-"""Variance of the bend in a straight component, on standardised axes: small, so that covariances stay invertible."""
+ABSENT_VARIANCE = 1e-4
+"""Variance of a coefficient that does not vary, on standardised axes: small, so that covariances stay invertible."""
 
 
 def _nodes(count: int) -> tuple[Floats, Floats]:
@@ -52,7 +52,7 @@ class Population:
     """A mixture of K components of courses with d coefficients, on standardised axes.
 
     ``weights`` (K,); ``centre``, ``tail`` (K, d); ``covariance`` (K, d, d); ``residual`` (q, q) covariance of the
-    outcomes of one draw; ``straight`` (K,); ``z_weights`` (nodes,) probabilities of the nodes of z.
+    outcomes of one draw; ``straight`` (K,), ``upward``; ``z_weights`` (nodes,) probabilities of the nodes of z.
     ``log_likelihood`` of the data it was fitted to, ``converged``.
     """
 
@@ -62,6 +62,7 @@ class Population:
     covariance: Floats
     residual: Floats
     straight: NDArray[np.bool_]
+    upward: bool = False
     z_weights: Floats = field(default_factory=NODE_WEIGHTS.copy)
     log_likelihood: float = np.nan
     converged: bool = False
@@ -80,19 +81,25 @@ class Population:
     def n_parameters(self) -> int:
         """Number of free parameters, the residual covariance and the probabilities of z aside."""
         d = self.centre.shape[1]
-        return int(self.components * (d * (d + 1) // 2 + 2 * d + 1) - self.straight.sum() * (d + 1))
+        absent = self.straight.sum() * (d + 1) + self.upward * (self.components * d - self.straight.sum())
+        return int(self.components * (d * (d + 1) // 2 + 2 * d + 1) - absent)
 
     @property
     def criterion(self) -> float:
         """Akaike's information criterion; smaller is better."""
         return -2 * self.log_likelihood + 2 * self.n_parameters
 
-    def straightened(self, bend: int) -> Self:
-        """Leave out what the straight components do not have; ``bend`` is the place of the marker's bend."""
+    def constrained(self, bend: int | None) -> Self:
+        """Leave out what the components do not have; ``bend`` is the place of the marker's bend, if it has one."""
         covariance, tail = self.covariance.copy(), self.tail.copy()
-        covariance[self.straight, bend, :] = covariance[self.straight, :, bend] = 0.0
-        covariance[self.straight, bend, bend] = STRAIGHT_VARIANCE
-        tail[self.straight, bend] = 0.0
+        absent = [] if bend is None else [(self.straight, bend)]
+        if self.upward:
+            absent.append((np.ones(self.components, dtype=bool), TREND))
+        for who, place in absent:
+            covariance[who, place, :] = covariance[who, :, place] = 0.0
+            covariance[who, place, place] = ABSENT_VARIANCE
+        if bend is not None:
+            tail[self.straight, bend] = 0.0
         return replace(self, covariance=covariance, tail=tail)
 
 
@@ -184,6 +191,12 @@ def memberships(parts: tuple[Posterior, ...]) -> tuple[Floats, Floats]:
     share = np.exp(joint - top)
     total = share.sum(axis=(0, 1))
     return share / total, top + np.log(total)
+
+
+def log_likelihoods(population: Population, sums: Sums) -> Floats:
+    """Give the log likelihood (n,) of each series' readings."""
+    own = [memberships(posteriors(population, evidence(block, population.residual)))[1] for _, block in sums.blocks]
+    return np.concatenate(own)
 
 
 @dataclass(frozen=True)

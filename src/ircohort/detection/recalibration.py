@@ -55,7 +55,7 @@ def learn_correction(
     readings: Readings,
     axes: Axes,
     sources: tuple[Population, ...],
-    learn: Callable[[Sums], Population],
+    learn: Callable[[Sums], tuple[Population, ...]],
     rule: HiddenWindow,
     cohorts: int,
     seed: int,
@@ -70,7 +70,7 @@ def learn_correction(
     sources
         Populations from which cohorts are drawn in turn.
     learn
-        Learns a population from a drawn cohort.
+        Learns populations from a drawn cohort, each of which has as much say.
     cohorts
         Number of cohorts to draw; 0 for no correction.
     """
@@ -90,7 +90,7 @@ def learn_correction(
         noise = Noise(rng.standard_normal((axes.size, _DRAWS)), rng.random(_DRAWS))
         marker = axes.outcomes[0]
         for place, block in again.blocks:
-            drawn = Drawn(axes, draw_courses((learned,), block, noise), follow_up[place])
+            drawn = Drawn(axes, draw_courses(learned, block, noise), follow_up[place])
             stated.append(window_draws(drawn, marker, rule).mean(axis=1))
         true.append(window_draws(Drawn(axes, courses[:, :, None], follow_up), marker, rule)[:, 0])
     return _curve(np.concatenate(stated), np.concatenate(true))
