@@ -65,6 +65,7 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growth, "MAX_COMPONENTS", 2)
         patch.setattr(model, "CORRECTION_COHORTS", 2)
+        patch.setattr(model, "OPEN_CORRECTION_COHORTS", 2)
         yield
 
 
@@ -266,6 +267,22 @@ def test_populations_grown_from_a_part_climb_on_with_everybody(
     )
     assert learned_from_all > grown_from_150
     assert settled.populations[0].log_likelihood == pytest.approx(learned_from_all, rel=1e-9)
+
+
+def test_where_readings_do_not_tell_how_slopes_spread_two_kinds_of_population_share_the_draws(
+    visits: pl.DataFrame, found: Detection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", 150)
+    series = select_series(visits, FULL)
+    for refits in (0, 2, 3):
+        fitted = fit_cohort(series, replace(FULL, refits=refits, recalibrate=False), 0)
+        assert fitted is not None
+        assert [population.upward for population in fitted.populations] == [False, True, True][: max(refits, 2)]
+    both = detect(visits, FULL, seed=3)
+    assert any("both kinds of population are averaged over" in note for note in both.notes)
+    assert not any("both kinds" in note for note in found.notes)
+    pair = both.participants["probability"].to_numpy(), found.participants["probability"].to_numpy()
+    assert np.corrcoef(*pair)[0, 1] > 0.9
 
 
 # Single people in a cohort
