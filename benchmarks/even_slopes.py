@@ -1,4 +1,4 @@
-"""What small cohorts state where slopes of insulin spread evenly upwards and downwards, as the simulator's do not.
+"""What is stated where slopes of insulin spread evenly upwards and downwards, as the simulator's do not.
 
     python benchmarks/even_slopes.py --work DIRECTORY [--cohorts 40] > benchmarks/even_slopes.md
 
@@ -42,7 +42,8 @@ class Even:
         return f"{self.people:,} people, {self.visits} annual visits, slopes with an SD of {100 * self.slope_sd:.1f} %"
 
 
-DESIGNS = (Even(500, 16, 0.018), Even(1000, 11, 0.022), Even(1000, 16, 0.018))
+DESIGNS = (Even(500, 16, 0.018), Even(1000, 11, 0.022), Even(1000, 16, 0.018), Even(20_000, 6, 0.022))
+PEOPLE = 80_000  # at most, of a design
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def main() -> None:
             def make(number: int, design: Even = design) -> EvenJob:
                 return EvenJob(design, number, given.work)
 
-            files = workers.until(make, judge_even, lambda _: False, given.cohorts, 60.0)
+            most = min(given.cohorts, PEOPLE // design.people)
+            files = workers.until(make, judge_even, lambda _: False, most, 60.0)
             found = pool(files)
             print(f"\n## {design}\n\n{found.n_cohorts} cohorts, {found.n_refused} refused.\n", flush=True)
             print("\n".join(tables_of(found, WITHIN)), flush=True)
