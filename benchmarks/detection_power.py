@@ -15,7 +15,7 @@ the top of detection are right.
 
 from __future__ import annotations
 
-from detection_trials import FLAG, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
+from detection_trials import FEW_COHORTS, FLAG, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
 
 # isort: split
 import time
@@ -139,15 +139,13 @@ def verdicts(drawn: Drawn, auc_within: float) -> list[str]:
     """Hold the measures against what is asked for; differences with their standard error."""
     lines = []
     short, error = drawn.apart("oracle", "detect", "auc")
-    words = f"AUC {short:.3f} ± {error:.3f} below the oracle, allowed {auc_within}"
-    lines.append(_line(auc_within - short, error, words))
+    lines.append(_line(auc_within - short, error, _auc(short, error, auc_within)))
     short, error = drawn.apart(_ORACLES[1], "detect", "auc")
     lines.append(f"- beside it: AUC {short:.3f} ± {error:.3f} below the oracle that sees all readings")
     for name in MEASURES[1:]:
         beyond, error = drawn.apart("detect", "oracle", name, PPV_SHARE)
         share = drawn.of("detect", name) / drawn.of("oracle", name)
-        words = f"{name}: {share:.0%} of the oracle's, asked {PPV_SHARE:.0%} ({beyond:+.3f} ± {error:.3f})"
-        lines.append(_line(beyond, error, words))
+        lines.append(_line(beyond, error, _ppv(name, share, beyond, error)))
     for name in MEASURES:
         best = max(drawn.names[len(_ORACLES) + 1 :], key=lambda rule, name=name: drawn.of(rule, name))
         gain, error = drawn.apart("detect", best, name)
@@ -161,17 +159,39 @@ def _line(margin: float, error: float, words: str) -> str:
     return f"- {verdict}: {words}"
 
 
-def within(found: Rated) -> list[str]:
-    """Give the means over cohorts of what the measures are in each, where people are ranked among their own."""
-    lines = []
-    for name in ("oracle", "detect", "ols_slope"):
-        each = [
-            measures(ranks_of(found.truth[own], found.ratings[name][own]), np.ones(own.sum()))
-            for own in (found.cohort == number for number in np.unique(found.cohort))
-        ]
-        shown = " | ".join(f"{value:.3f}" for value in np.mean(np.array(each, dtype=float), axis=0))
-        lines.append(f"| {name}, within a cohort | {shown} |")
-    return lines
+_WITHIN = ("oracle", "detect", "ols_slope")
+
+
+def within(found: Rated) -> Floats:
+    """Give the measures (cohorts, ratings, 4) of :data:`_WITHIN` in each cohort, people ranked among their own."""
+    parts = [found.cohort == number for number in np.unique(found.cohort)]
+    each = [
+        [measures(ranks_of(found.truth[own], found.ratings[name][own]), np.ones(own.sum())) for name in _WITHIN]
+        for own in parts
+    ]
+    return np.array(each, dtype=float)
+
+
+def verdicts_within(each: Floats, auc_within: float) -> list[str]:
+    """Hold the means over cohorts against what is asked for, where there are cohorts enough for a standard error."""
+    if len(each) < FEW_COHORTS:
+        return []
+    oracle, detect = each[:, 0], each[:, 1]
+    room = detect - np.append(oracle[:, :1] - auc_within, PPV_SHARE * oracle[:, 1:], axis=1)
+    margin, error = room.mean(axis=0), room.std(axis=0, ddof=1) / np.sqrt(len(each))
+    short, share = (oracle - detect).mean(axis=0), detect.mean(axis=0) / oracle.mean(axis=0)
+    lines = [_line(margin[0], error[0], _auc(short[0], error[0], auc_within))]
+    for k, name in enumerate(MEASURES[1:], start=1):
+        lines.append(_line(margin[k], error[k], _ppv(name, share[k], margin[k], error[k])))
+    return [line.replace(": ", ", within a cohort: ", 1) for line in lines]
+
+
+def _auc(short: float, error: float, allowed: float) -> str:
+    return f"AUC {short:.3f} ± {error:.3f} below the oracle, allowed {allowed}"
+
+
+def _ppv(name: str, share: float, beyond: float, error: float) -> str:
+    return f"{name}: {share:.0%} of the oracle's, asked {PPV_SHARE:.0%} ({beyond:+.3f} ± {error:.3f})"
 
 
 def as_used(found: Rated) -> list[str]:
@@ -213,10 +233,13 @@ def report(design: Design, found: Rated, library: int) -> None:
     print("\n| rating | AUC | PPV, top 2 % | PPV, top 5 % | PPV, as many as there are |\n| --- |" + " ---: |" * 4)
     for rating in drawn.names:
         print(f"| {rating} | " + " | ".join(f"{drawn.of(rating, name):.3f}" for name in MEASURES) + " |")
-    print("\n".join(within(found)))
+    each = within(found)
+    for name, values in zip(_WITHIN, each.mean(axis=0), strict=True):
+        print(f"| {name}, within a cohort | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     print("\n" + "\n".join(as_used(found)))
     six_annual = design.n_visits == 6 and design.years_between_visits == 1
-    print("\n" + "\n".join(verdicts(drawn, AUC_WITHIN_SIX_ANNUAL if six_annual else AUC_WITHIN)), flush=True)
+    asked = AUC_WITHIN_SIX_ANNUAL if six_annual else AUC_WITHIN
+    print("\n" + "\n".join([*verdicts(drawn, asked), *verdicts_within(each, asked)]), flush=True)
 
 
 def main() -> None:
