@@ -180,10 +180,9 @@ def verdicts_within(each: Floats, auc_within: float) -> list[str]:
     room = detect - np.append(oracle[:, :1] - auc_within, PPV_SHARE * oracle[:, 1:], axis=1)
     margin, error = room.mean(axis=0), room.std(axis=0, ddof=1) / np.sqrt(len(each))
     short, share = (oracle - detect).mean(axis=0), detect.mean(axis=0) / oracle.mean(axis=0)
-    lines = [_line(margin[0], error[0], _auc(short[0], error[0], auc_within))]
-    for k, name in enumerate(MEASURES[1:], start=1):
-        lines.append(_line(margin[k], error[k], _ppv(name, share[k], margin[k], error[k])))
-    return [line.replace(": ", ", within a cohort: ", 1) for line in lines]
+    words = [_auc(short[0], error[0], auc_within)]
+    words += [_ppv(name, share[k], margin[k], error[k]) for k, name in enumerate(MEASURES[1:], start=1)]
+    return [_line(margin[k], error[k], f"within a cohort, {line}") for k, line in enumerate(words)]
 
 
 def _auc(short: float, error: float, allowed: float) -> str:

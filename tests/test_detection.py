@@ -274,10 +274,11 @@ def test_where_readings_do_not_tell_how_slopes_spread_two_kinds_of_population_sh
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
     series = select_series(visits, FULL)
-    for refits in (0, 2, 3):
+    shares = {0: [False, True], 1: [False], 2: [False, True], 3: [False, False, True]}
+    for refits, upward in shares.items():
         fitted = fit_cohort(series, replace(FULL, refits=refits, recalibrate=False), 0)
         assert fitted is not None
-        assert [population.upward for population in fitted.populations] == [False, True, True][: max(refits, 2)]
+        assert [population.upward for population in fitted.populations] == upward
     both = detect(visits, FULL, seed=3)
     assert any("both kinds of population are averaged over" in note for note in both.notes)
     assert not any("both kinds" in note for note in found.notes)

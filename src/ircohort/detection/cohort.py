@@ -41,7 +41,7 @@ CORRECTION_COHORTS, FEWEST_CORRECTION_COHORTS, CORRECTION_SERIES = 6, 2, 24_000
 
 OPEN_CORRECTION_COHORTS = 12
 """The same where readings leave the kind of population open: there what one such cohort teaches and what the next does
-differ most. Corrected by two, the people of eight cohorts taken together were ranked worse than without."""
+differ most."""
 
 READINGS_FOR_A_BEND = 5
 """Where half of the series have fewer readings of the marker, courses are straight lines."""

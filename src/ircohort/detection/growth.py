@@ -219,7 +219,8 @@ def refits(
 ) -> tuple[Population, ...]:
     """Fit populations again with drawn counts of the series, so that doubt about the population is averaged over.
 
-    As many for each family; within it, as many for each population as its Akaike weight gives it.
+    As many for each family, the first one the more where they do not divide; within it, as many for each population
+    as its Akaike weight gives it.
 
     Source
     ------
@@ -228,11 +229,16 @@ def refits(
     counts = np.random.default_rng(seed).standard_exponential((count, sums.n))
     counts *= sums.n / counts.sum(axis=1, keepdims=True)
 
-    def again(r: int) -> Population:
-        number, share = divmod((r + 0.5) / count * len(kept), 1)
-        family = kept[int(number)]
-        weights = np.exp(-0.5 * np.array([population.criterion - family[0].criterion for population in family]))
-        chosen = family[int(np.searchsorted(np.cumsum(weights) / weights.sum(), share))]
-        return refit(chosen, sums, counts[r], pull)
+    shared = np.array_split(counts, len(kept))
+    return tuple(
+        refit(chosen, sums, own, pull)
+        for family, part in zip(kept, shared, strict=True)
+        for chosen, own in zip(_by_weight(family, len(part)), part, strict=True)
+    )
 
-    return tuple(again(r) for r in range(count))
+
+def _by_weight(family: tuple[Population, ...], count: int) -> list[Population]:
+    """Give so many populations of a family, each as often as its Akaike weight says."""
+    weights = np.exp(-0.5 * np.array([population.criterion - family[0].criterion for population in family]))
+    places = np.searchsorted(np.cumsum(weights) / weights.sum(), (np.arange(count) + 0.5) / count)
+    return [family[place] for place in places]
