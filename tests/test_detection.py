@@ -389,8 +389,8 @@ def test_a_cohort_that_shows_a_spread_of_slopes_by_luck_is_refused_in_words() ->
 
 def test_a_population_is_learned_only_where_somebody_is_judged_by_it() -> None:
     """Insulin does not tell people apart here, TG:HDL does: that matters to those whose insulin was never measured."""
-    slopes = pl.Series(np.repeat(np.random.default_rng(4).normal(0.0, 0.05, N), 9))
-    same = cohort(slope_sd=0.0).with_columns(pl.col("tg_hdl_mg") * (slopes * pl.col("years")).exp())
+    slopes = pl.Series(np.repeat(np.random.default_rng(4).normal(0.0, 0.05, N), 12))
+    same = cohort(visits=12, slope_sd=0.0).with_columns(pl.col("tg_hdl_mg") * (slopes * pl.col("years")).exp())
     some = same.with_columns(
         pl.when(pl.col("participant_id") >= "005").then("insulin_uiu_ml").alias("insulin_uiu_ml"),
     )
@@ -433,6 +433,52 @@ def test_everybody_with_the_same_readings_is_refused_without_a_crash() -> None:
     assert got.n_flagged == 0
 
 
+def test_insulin_that_never_changes_is_refused() -> None:
+    got = detect(cohort().with_columns(insulin_uiu_ml=pl.lit(6.0)), FAST).participants
+    assert set(got["reason"]) == {"the spread of slopes between people cannot be told from zero in this cohort"}
+
+
+def test_insulin_of_which_every_reading_lies_beyond_a_limit_is_refused() -> None:
+    beyond = cohort().with_columns(
+        insulin_uiu_ml_lower=pl.lit(0.0), insulin_uiu_ml_upper=pl.lit(25.0), insulin_uiu_ml=pl.lit(None, pl.Float64)
+    )
+    for censored in ("interval", "drop"):
+        got = detect(beyond, replace(FAST, censored=censored)).participants
+        assert set(got["reason"]) == {"more than half of insulin beyond the limit of detection"}
+
+
+def test_who_has_more_rows_than_times_has_as_many_visits_as_times(visits: pl.DataFrame) -> None:
+    twice = one_person("twice", [0.0, 0.0, 3.0], [5.0, 6.0, 9.0], [88.0, 89.0, 90.0])
+    got = detect(pl.concat([visits, twice], how="diagonal"), FAST)
+    row = got.participants.filter(participant_id="twice").row(0, named=True)
+    assert row["reason"] == "only 2 visits with insulin"
+    assert any(note.startswith("In 1 participant several visits bear the same time") for note in got.notes)
+
+
+def test_a_visit_whose_only_reading_was_dropped_does_not_begin_the_follow_up(visits: pl.DataFrame) -> None:
+    early = pl.DataFrame({"participant_id": ["000"], "years": [-6.0], "insulin_uiu_ml_upper": [2.0]})
+    rules, columns = replace(FAST, censored="drop"), ("probability", "span_years", "insulin_pct_per_year")
+    without, found = (
+        detect(table, rules).participants.filter(participant_id="000").select(columns)
+        for table in (visits, pl.concat([visits, early], how="diagonal"))
+    )
+    assert_frame_equal(found, without, check_exact=True)
+
+
+def test_a_window_under_another_cut_off_than_that_of_the_events_is_noted(visits: pl.DataFrame) -> None:
+    notes = detect(visits, replace(FAST, glucose_cut_off_mg_dl=110.0)).notes
+    assert sum("Visits enter up to confirmed prediabetes as glycaemia says it" in note for note in notes) == 1
+
+
+def test_a_person_whose_insulin_was_read_early_only_is_not_flagged(visits: pl.DataFrame) -> None:
+    years = [float(year) for year in range(12)]
+    steep = one_person("steep", years, [4.0, 7.0, 12.0, 20.0] + [None] * 8, [88.0] * 12)  # type: ignore[list-item]
+    row = detect(pl.concat([visits, steep], how="diagonal"), FAST).participants.filter(participant_id="steep")
+    assert row["probability"].item() > 0.8
+    assert row["verdict"].item() == "possible"
+    assert "insulin was read over 3.0 of 11.0 years only" in row["reason"].item()
+
+
 def test_glucose_that_never_changes_is_no_obstacle() -> None:
     got = detect(cohort().with_columns(glucose_mg_dl=pl.lit(90.0)), FAST)
     assert got.n_flagged > 5
@@ -463,7 +509,7 @@ def test_without_tg_hdl_insulin_and_glucose_are_judged_alone(found: Detection) -
 
 
 def test_tg_hdl_is_judged_where_insulin_was_never_measured_and_says_so() -> None:
-    got = detect(cohort(seed=8, slope_sd=0.12).drop("insulin_uiu_ml"), FAST)
+    got = detect(cohort(visits=12, seed=8, slope_sd=0.12).drop("insulin_uiu_ml"), FAST)
     judged = got.participants.drop_nulls("probability")
     assert judged.height == N
     assert set(judged["marker"]) == {"tg_hdl"}
@@ -498,7 +544,7 @@ def test_the_spread_of_slopes_agrees_with_statsmodels_by_maximum_likelihood() ->
     table = cohort(n=60, visits=8, seed=9)
     index = table["participant_id"].rle_id().to_numpy().astype(np.intp)
     y, years = np.log(table["insulin_uiu_ml"].to_numpy()), table["years"].to_numpy()
-    got = slope_spread(index, years, y)
+    got = slope_spread(index, years, y, USUAL_SD["insulin"])
     frame = pd.DataFrame({"y": y, "t": years - years.mean(), "g": index})
     with warnings.catch_warnings():  # it takes a slope SD of 0.05 for the boundary
         warnings.simplefilter("ignore")
@@ -506,6 +552,11 @@ def test_the_spread_of_slopes_agrees_with_statsmodels_by_maximum_likelihood() ->
     assert got.sd == pytest.approx(np.sqrt(fit.cov_re.iloc[1, 1]), rel=2e-3)
     assert got.mean == pytest.approx(fit.fe_params["t"], abs=1e-5)
     assert got.residual_sd == pytest.approx(np.sqrt(fit.scale), rel=1e-3)
+
+
+def test_readings_that_differ_by_rounding_only_have_no_spread_of_slopes() -> None:
+    got = slope_spread(np.repeat(np.arange(9), 5), np.tile(np.arange(5.0), 9), 2 + 1e-15 * np.arange(45.0) ** 2, 0.01)
+    assert (got.sd, got.identifiable, got.serially_correlated) == (0.0, False, False)
 
 
 def test_the_spread_of_slopes_is_measured_on_as_many_series_as_populations_are_learned_from(
@@ -522,23 +573,25 @@ def test_the_spread_of_slopes_is_measured_on_as_many_series_as_populations_are_l
 
 def test_how_visible_the_usual_spread_of_slopes_is_agrees_with_how_its_estimate_scatters() -> None:
     """Squared SDs of slopes, by moments, of cohorts that have the usual one."""
-    rng, n, years = np.random.default_rng(15), 400, np.arange(9.0)
+    rng, n, years, usual = np.random.default_rng(15), 400, np.arange(9.0), USUAL_SD["insulin"]
     person, t = np.repeat(np.arange(n), 9), np.tile(years, n)
     centred = years - years.mean()
     squares = []
     for _ in range(300):
-        slope = rng.normal(0.0, USUAL_SD, n)
+        slope = rng.normal(0.0, usual, n)
         y = slope[person] * t + rng.normal(0.0, 0.26, n * 9)
         fitted = y.reshape(n, 9) @ centred / (centred @ centred)
         squares.append(fitted.var(ddof=1) - 0.26**2 / (centred @ centred))
     once = np.append(person, n)  # one more with a single visit, who says nothing
-    got = slope_spread(once.astype(np.intp), np.append(t, 0.0), np.append(y, 0.0))
-    assert got.visible == pytest.approx(USUAL_SD**2 / np.std(squares), rel=0.15)
+    got = slope_spread(once.astype(np.intp), np.append(t, 0.0), np.append(y, 0.0), usual)
+    assert got.visible == pytest.approx(usual**2 / np.std(squares), rel=0.15)
 
 
 def test_independent_readings_pass_the_check_for_serial_correlation() -> None:
     table = cohort(n=200, seed=10)
     index = table["participant_id"].rle_id().to_numpy().astype(np.intp)
-    got = slope_spread(index, table["years"].to_numpy(), np.log(table["insulin_uiu_ml"].to_numpy()))
+    got = slope_spread(
+        index, table["years"].to_numpy(), np.log(table["insulin_uiu_ml"].to_numpy()), USUAL_SD["insulin"]
+    )
     assert abs(got.serial) < 3 * got.serial_se
     assert not got.serially_correlated

@@ -635,12 +635,10 @@ def test_a_correction_draws_nothing_away_from_the_middle_and_takes_windows_to_le
     assert np.array_equal(recalibration.NO_CORRECTION(stated), stated)
 
 
-def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_windows_than_they_hold() -> None:
-    """The reason why small cohorts learn their correction from such a population too."""
-    rng = np.random.default_rng(14)
-    axes = replace(AXES, columns=(2, 2, 2))
+def even_population() -> tuple[np.ndarray, Population]:
+    """Give one normal component of lines, and its covariance."""
     spread = np.diag([0.8, 0.06, 0.8, 0.01, 0.8, 0.02])
-    even = Population(
+    return spread, Population(
         weights=np.ones(1),
         centre=np.array([[0.0, 0.1, 0.0, 0.05, 0.0, 0.0]]),
         tail=np.zeros((1, 6)),
@@ -648,12 +646,18 @@ def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_w
         residual=RESIDUAL,
         straight=np.zeros(1, dtype=bool),
     )
+
+
+def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_windows_than_they_hold() -> None:
+    """The reason why small cohorts learn their correction from such a population too."""
+    rng, every = np.random.default_rng(14), np.ones(400, dtype=bool)
+    axes, (spread, even) = replace(AXES, columns=(2, 2, 2)), even_population()
     series, years = np.repeat(np.arange(400), 11), np.tile(np.linspace(0, 12, 11), 400)
     readings = Readings(series, years, rng.normal(0, 1, (len(series), 3)), np.ones(len(series)))
     pull, rule = climbing.Pull(0.3 * spread), HiddenWindow(0.25, 2.0, 100.0)
 
     def shift(*sources: Population) -> float:
-        learned = recalibration.learn_correction(readings, axes, sources, learn, rule, 2 * len(sources), 3)
+        learned = recalibration.learn_correction(readings, every, axes, sources, learn, rule, 2 * len(sources), 3)
         return float(learned(np.array([0.5])).item())
 
     def learn(drawn: Sums) -> tuple[Population, ...]:
@@ -661,5 +665,26 @@ def test_readings_of_a_population_that_spreads_upwards_only_are_taken_for_more_w
 
     assert shift(growth.sharpened(even)) < shift(even) - 0.02
     assert shift(growth.sharpened(even)) < shift(even, growth.sharpened(even))
-    nothing = recalibration.learn_correction(readings, axes, (even,), learn, rule, 0, 3)
+    nothing = recalibration.learn_correction(readings, every, axes, (even,), learn, rule, 0, 3)
     assert nothing == recalibration.NO_CORRECTION
+
+
+def test_series_that_cannot_be_judged_do_not_stand_for_those_that_can() -> None:
+    """They hold no window and are said to hold none: counted, they would make any statement look right."""
+    rng = np.random.default_rng(16)
+    axes, (spread, even), rule = replace(AXES, columns=(2, 2, 2)), even_population(), HiddenWindow(0.25, 2.0, 100.0)
+    pull, kinds = climbing.Pull(0.3 * spread), np.repeat([True, False], [300, 1200])
+    series = np.concatenate([np.repeat(np.arange(300), 6), np.arange(300, 1500)])
+    years = np.concatenate([np.tile(np.linspace(0, 10, 6), 300), np.zeros(1200)])
+    readings = Readings(series, years, rng.normal(0, 1, (len(series), 3)), np.ones(len(series)))
+
+    def learn(drawn: Sums) -> tuple[Population, ...]:
+        return (growth.grow_alike(even, drawn, pull, 3),)
+
+    def slope(judged: np.ndarray) -> float:
+        return recalibration.learn_correction(readings, judged, axes, (even,), learn, rule, 4, 3).slope
+
+    assert slope(kinds) < slope(np.ones(1500, dtype=bool)) - 0.05
+    assert recalibration.learn_correction(readings, ~np.ones(1500, dtype=bool), axes, (even,), learn, rule, 4, 3) == (
+        recalibration.NO_CORRECTION
+    )

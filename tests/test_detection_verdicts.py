@@ -28,6 +28,8 @@ def judged(**values: object) -> pl.DataFrame:
         "prior": 0.3,
         "rising": 0.95,
         "n_segments": 1,
+        "judged_years": 10.0,
+        "measured_years": 10.0,
         **values,
     }
     types = {"marker": pl.String, "obstacle": pl.String, "probability": pl.Float64, "prior": pl.Float64}
@@ -58,6 +60,8 @@ TRUTH_TABLE = [
         f"{RISES}, but the own readings do not raise the probability above the cohort's",
     ),
     ({}, (SERIAL,), "possible", f"{RISES}, but {SERIAL}"),
+    ({"measured_years": 5.0}, (), "hidden_window", RISES),
+    ({"measured_years": 4.9}, (), "possible", f"{RISES}, but insulin was read over 4.9 of 10.0 years only"),
     ({}, (SERIAL, STEP), "possible", f"{RISES}, but {SERIAL}; {STEP}"),
     (
         {"obstacle": "no dated visits", "probability": None, "prior": None, "rising": None},

@@ -17,9 +17,11 @@ from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
 from ircohort.detection.selection import Series
 from ircohort.detection.settings import DetectSettings
-from ircohort.detection.spread import SlopeSpread, slope_spread
+from ircohort.detection.spread import USUAL_SD, SlopeSpread, slope_spread
 from ircohort.detection.sums import Readings, Sums, make_sums
 from ircohort.parallel import on_one_blas_thread
+
+Bools = NDArray[np.bool_]
 
 MARKERS = ("insulin", "tg_hdl")
 OUTCOMES = ("insulin", "glucose", "tg_hdl")
@@ -32,9 +34,9 @@ CLEARLY_VISIBLE = 3.0
 learned from more of them: learned from 4,000, 50,000 people with six yearly visits were ranked worse than by a slope
 test."""
 
-SERIES_FOR_A_BEND = 800
-"""With fewer series the marker's course is a straight line: in cohorts of 300 and 500, to estimate how markers bend
-cost more calibration than to leave it out."""
+SERIES_FOR_A_BEND = 700
+"""With fewer series that can be judged the marker's course is a straight line: in cohorts of 300 and 500, to estimate
+how markers bend cost more calibration than to leave it out; in cohorts of 1,000 it did not."""
 
 CORRECTION_COHORTS, FEWEST_CORRECTION_COHORTS, CORRECTION_SERIES = 6, 2, 24_000
 """Cohorts that are drawn to learn how far probabilities can be taken at their word: as many as hold so many series."""
@@ -44,20 +46,22 @@ OPEN_CORRECTION_COHORTS = 12
 differ most."""
 
 READINGS_FOR_A_BEND = 5
-"""Where half of the series have fewer readings of the marker, courses are straight lines."""
+"""Where half of the series that can be judged have fewer readings of the marker, courses are straight lines."""
 
 
 @dataclass(frozen=True)
 class Cohort:
     """The model of a cohort.
 
-    ``keys``: one row per series, ``participant_id`` and ``segment``, in the order of ``sums``. ``populations`` that the
-    posterior is averaged over, the best first. ``spread`` of the slopes of each marker; ``n_people`` and ``n_readings``
-    by outcome. ``refitted`` whether doubt about the population is among ``populations``. ``readings`` as they entered,
-    ``limits`` those beyond a limit; ``correction`` of stated probabilities.
+    ``keys``: one row per series, ``participant_id`` and ``segment``, in the order of ``sums``; ``judged`` which of them
+    (n,) can be judged by each marker. ``populations`` that the posterior is averaged over, the best first. ``spread``
+    of the slopes of each marker; ``n_people`` and ``n_readings`` by outcome. ``refitted`` whether doubt about the
+    population is among ``populations``. ``readings`` as they entered, ``limits`` those beyond a limit; ``correction``
+    of stated probabilities.
     """
 
     keys: pl.DataFrame
+    judged: dict[str, Bools]
     sums: Sums
     populations: tuple[Population, ...]
     spread: dict[str, SlopeSpread]
@@ -82,14 +86,15 @@ class Cohort:
 def outcomes_of(readings: pl.DataFrame, judge_from: int) -> tuple[str, ...]:
     """Name the outcomes that a series of enough people holds twice or more, the marker first.
 
-    None where no model can be fitted.
+    None where no model can be fitted. Insulin of which every reading lies beyond a limit is not one.
     """
     counts = readings.group_by("participant_id", "segment").agg(
         pl.any_horizontal(pl.col("insulin", "insulin_low").is_not_null()).sum().alias("insulin"),
         pl.col("tg_hdl", "glucose").is_not_null().sum(),
     )
     people = {name: counts.filter(pl.col(name) > 1)["participant_id"].n_unique() for name in OUTCOMES}
-    enough = [name for name, number in people.items() if number >= judge_from]
+    exact = [name for name in OUTCOMES if readings[name].null_count() < readings.height]
+    enough = [name for name in exact if people[name] >= judge_from]
     if "glucose" not in enough or len(enough) == 1:
         return ()
     return tuple(enough) if "insulin" in enough else ("tg_hdl", "glucose")
@@ -104,12 +109,14 @@ def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | 
     keys = table.select("participant_id", "segment").unique(maintain_order=True)
     readings = readings_of(table, outcomes)
     limits = limits_of(table)
-    fitted = fit_readings(readings, outcomes, keys.height, settings, seed, limits, series.markers)
+    judged = _judged(series.segments, keys)
+    fitted = fit_readings(readings, outcomes, judged, settings, seed, limits)
     known = {name: pl.col(name).is_not_null() for name in outcomes}
     if "insulin" in known:
         known["insulin"] |= pl.col("insulin_low").is_not_null()
     return Cohort(
         keys=keys,
+        judged=judged,
         sums=fitted.sums,
         populations=fitted.populations,
         spread=fitted.spread,
@@ -120,6 +127,13 @@ def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | 
         limits=limits,
         correction=fitted.correction,
     )
+
+
+def _judged(segments: pl.DataFrame, keys: pl.DataFrame) -> dict[str, Bools]:
+    """Say which of the series ``keys`` (n,) can be judged by each marker."""
+    marker = pl.when(pl.col("obstacle").is_null()).then("marker").alias("judged_by")
+    by = keys.join(segments.with_columns(marker), on=keys.columns, how="left", maintain_order="left")["judged_by"]
+    return {name: (by == name).fill_null(value=False).to_numpy() for name in MARKERS}
 
 
 def _with_outcomes(readings: pl.DataFrame, outcomes: tuple[str, ...]) -> pl.DataFrame:
@@ -158,10 +172,10 @@ class Fitted:
     correction: Correction = NO_CORRECTION
 
 
-def permuted_cohort(cohort: Cohort, markers: frozenset[str], settings: DetectSettings, seed: int) -> Cohort:
+def permuted_cohort(cohort: Cohort, settings: DetectSettings, seed: int) -> Cohort:
     """Fit the same cohort with the visits of each series dealt out anew over its dates."""
     dealt, limits = permuted(cohort.readings, cohort.limits, seed)
-    fitted = fit_readings(dealt, cohort.axes.outcomes, cohort.keys.height, settings, seed, limits, markers)
+    fitted = fit_readings(dealt, cohort.axes.outcomes, cohort.judged, settings, seed, limits)
     return replace(
         cohort,
         sums=fitted.sums,
@@ -178,23 +192,24 @@ def permuted_cohort(cohort: Cohort, markers: frozenset[str], settings: DetectSet
 def fit_readings(
     readings: Readings,
     outcomes: tuple[str, ...],
-    n: int,
+    judged: dict[str, Bools],
     settings: DetectSettings,
     seed: int,
     limits: Limits,
-    markers: frozenset[str],
 ) -> Fitted:
-    """Fit the populations to the readings of ``n`` series, some of which can be judged by ``markers``.
+    """Fit the populations to the readings of series, of which those ``judged`` can be judged by a marker.
 
     Where too little is known of how the slopes of each of these differ, nobody will be judged, and one component is
     fitted without looking for more.
     """
+    markers, leading = [name for name, who in judged.items() if who.any()], judged[outcomes[0]]
+    n = len(leading)
     quick = n > settings.refit_up_to
     spread = _spreads(readings, outcomes, n, GROW_FROM if quick else n)
     if quick and settings.refit_up_to > GROW_FROM:
         quick = all(found.visible >= CLEARLY_VISIBLE for name, found in spread.items() if name in markers)
         spread = spread if quick else _spreads(readings, outcomes, n, settings.refit_up_to)
-    axes = _axes(readings, outcomes, n)
+    axes = _axes(readings, outcomes, leading)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
         readings = with_sites(readings, limits, sums, single(sums.take(evenly(sums, GROW_FROM))))
@@ -217,7 +232,14 @@ def fit_readings(
         return Fitted(sums, populations, spread, True)
     learner = _Learner(tuple(family[0] for family in kept), large, pull, seed)
     correction = learn_correction(
-        readings.take(order), axes, learner.sources, learner, settings.definition, learner.cohorts(everyone.n), seed
+        readings.take(order),
+        leading[order],
+        axes,
+        learner.sources,
+        learner,
+        settings.definition,
+        learner.cohorts(everyone.n),
+        seed,
     )
     return Fitted(sums, populations, spread, True, correction)
 
@@ -251,10 +273,10 @@ class _Learner:
         return tuple(grow_alike(like, drawn, self.pull, self.seed) for like in self.best)
 
 
-def _axes(readings: Readings, outcomes: tuple[str, ...], n: int) -> Axes:
-    counts = np.bincount(readings.series[np.isfinite(readings.values[:, 0])], minlength=n)
-    bends = np.median(counts[counts > 0]) >= READINGS_FOR_A_BEND
-    bending = {"glucose": bends, outcomes[0]: bends and n >= SERIES_FOR_A_BEND}
+def _axes(readings: Readings, outcomes: tuple[str, ...], judged: Bools) -> Axes:
+    counts = np.bincount(readings.series[np.isfinite(readings.values[:, 0])], minlength=len(judged))[judged]
+    bends = counts.size > 0 and np.median(counts) >= READINGS_FOR_A_BEND
+    bending = {"glucose": bends, outcomes[0]: bends and counts.size >= SERIES_FOR_A_BEND}
     columns = tuple(3 if bending.get(name) else 2 for name in outcomes)
     # Rounded, so that the order in which readings were added leaves no trace: any scale does.
     mean, sd = np.nanmean(readings.values, axis=0).round(10), np.nanstd(readings.values, axis=0).round(10)
@@ -273,10 +295,11 @@ def _thinned(order: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 
 def _spreads(readings: Readings, outcomes: tuple[str, ...], n: int, most: int) -> dict[str, SlopeSpread]:
     """Measure how slopes of each marker spread, over at most so many of the ``n`` series, evenly spread."""
-    return {name: _spread_of(readings, outcomes.index(name), n, most) for name in MARKERS if name in outcomes}
+    return {name: _spread_of(readings, outcomes, name, n, most) for name in MARKERS if name in outcomes}
 
 
-def _spread_of(readings: Readings, outcome: int, n: int, most: int) -> SlopeSpread:
+def _spread_of(readings: Readings, outcomes: tuple[str, ...], marker: str, n: int, most: int) -> SlopeSpread:
+    outcome = outcomes.index(marker)
     has = np.isfinite(readings.values[:, outcome])
     if n > most:
         total = np.bincount(readings.series[has], weights=readings.values[has, outcome], minlength=n)
@@ -285,4 +308,4 @@ def _spread_of(readings: Readings, outcome: int, n: int, most: int) -> SlopeSpre
         chosen[_thinned(order, most)] = True
         has &= chosen[readings.series]
     _, series = np.unique(readings.series[has], return_inverse=True)
-    return slope_spread(series.astype(np.intp), readings.years[has], readings.values[has, outcome])
+    return slope_spread(series.astype(np.intp), readings.years[has], readings.values[has, outcome], USUAL_SD[marker])

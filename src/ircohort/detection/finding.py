@@ -172,7 +172,7 @@ def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings,
     if cohort is None or not settings.noise_check or cohort.keys.height > NOISE_UP_TO:
         return None
     rules = replace(settings, refits=0)
-    dealt = permuted_cohort(cohort, series.markers, rules, seed)
+    dealt = permuted_cohort(cohort, rules, seed)
     count = 0
     for marker in MARKERS:
         segments = series.segments.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker))

@@ -29,7 +29,7 @@ from ircohort.estimand import HiddenWindow
 Floats = NDArray[np.float64]
 
 _FEWEST = 20  # windows, and courses without one, below which no curve is fitted
-_STEEPEST = 1.0  # stated probabilities are drawn towards the middle, never away from it
+_STEEPEST = 1.0  # stated probabilities are drawn together, never apart
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ NO_CORRECTION = Correction()
 
 def learn_correction(
     readings: Readings,
+    judged: NDArray[np.bool_],
     axes: Axes,
     sources: tuple[Population, ...],
     learn: Callable[[Sums], tuple[Population, ...]],
@@ -67,6 +68,9 @@ def learn_correction(
     readings
         Those of the cohort, series in an order in which names play no part; only their times, weights and what is
         missing count.
+    judged
+        (n,) which series can be judged. All are learned from, but only these are compared: the others, too short to
+        hold a window, would be found right whatever is stated of those that are not.
     sources
         Populations from which cohorts are drawn in turn.
     learn
@@ -74,12 +78,13 @@ def learn_correction(
     cohorts
         Number of cohorts to draw; 0 for no correction.
     """
-    if not cohorts:
+    if not cohorts or not judged.any():
         return NO_CORRECTION
     stated, true = [], []
-    n = int(readings.series[-1]) + 1
+    n, compared = len(judged), np.flatnonzero(judged)
     follow_up = np.zeros(n)
     np.maximum.at(follow_up, readings.series, readings.years)
+    follow_up = follow_up[compared]
     for number in range(cohorts):
         rng = np.random.default_rng([seed, number])
         source = sources[number % len(sources)]
@@ -89,10 +94,10 @@ def learn_correction(
         learned = learn(again)
         noise = Noise(rng.standard_normal((axes.size, _DRAWS)), rng.random(_DRAWS))
         marker = axes.outcomes[0]
-        for place, block in again.blocks:
+        for place, block in again.take(compared).blocks:
             drawn = Drawn(axes, draw_courses(learned, block, noise), follow_up[place])
             stated.append(window_draws(drawn, marker, rule).mean(axis=1))
-        true.append(window_draws(Drawn(axes, courses[:, :, None], follow_up), marker, rule)[:, 0])
+        true.append(window_draws(Drawn(axes, courses[:, compared, None], follow_up), marker, rule)[:, 0])
     return _curve(np.concatenate(stated), np.concatenate(true))
 
 

@@ -16,8 +16,9 @@ from scipy.special import gammaincinv
 Floats = NDArray[np.float64]
 _DROP = 2 * float(gammaincinv(0.5, 0.95))
 _LEAST_SPREAD = 1e-9
-USUAL_SD = 0.012
-"""SD of slopes of log insulin per year in simulated people at large."""
+_ALIKE = 1e-6  # SD of the log readings of a whole cohort, below which they differ by rounding only
+USUAL_SD = {"insulin": 0.012, "tg_hdl": 0.0075}
+"""SD of slopes of each log marker per year in simulated people at large."""
 
 LEAST_VISIBLE = 1.0
 """Standard errors that the square of the usual SD must be worth. Where it is one, only every sixth cohort tells such an
@@ -131,7 +132,11 @@ def _best(lines: _Lines, slope_sd: float, start: Floats) -> tuple[float, Floats]
     return float(found.fun) * visits, np.clip(found.x, -8, 8)
 
 
-def slope_spread(person: NDArray[np.intp], years: Floats, outcome: Floats) -> SlopeSpread:
+NO_SPREAD = SlopeSpread(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.nan, np.nan)
+"""That of readings which are all alike."""
+
+
+def slope_spread(person: NDArray[np.intp], years: Floats, outcome: Floats, usual_sd: float) -> SlopeSpread:
     """Estimate how much people's slopes of one outcome differ, with a profile-likelihood interval.
 
     Parameters
@@ -140,17 +145,21 @@ def slope_spread(person: NDArray[np.intp], years: Floats, outcome: Floats) -> Sl
         (m,) index of the person, non-decreasing.
     years, outcome
         (m,) time and reading, sorted by time within the person; no NaN.
+    usual_sd
+        SD of slopes per year that is to be visible.
 
     Examples
     --------
     >>> rng = np.random.default_rng(1)
     >>> person, years = np.repeat(np.arange(200), 8), np.tile(np.arange(8.0), 200)
     >>> slopes = np.repeat(rng.normal(0, 0.1, 200), 8)
-    >>> found = slope_spread(person, years, slopes * years + rng.normal(0, 0.2, 1600))
+    >>> found = slope_spread(person, years, slopes * years + rng.normal(0, 0.2, 1600), usual_sd=0.1)
     >>> found.low < 0.1 < found.high
     True
     """
-    centre, unit, scale = years.mean(), max(float(years.std()), 0.25), max(float(outcome.std()), 1e-9)
+    if outcome.std() < _ALIKE:
+        return NO_SPREAD
+    centre, unit, scale = years.mean(), max(float(years.std()), 0.25), float(outcome.std())
     t, y = (years - centre) / unit, (outcome - outcome.mean()) / scale
     lines = _sums(person, t, y)
     start = np.array([np.log(0.8), 0.0, np.log(0.5)])
@@ -179,7 +188,7 @@ def slope_spread(person: NDArray[np.intp], years: Floats, outcome: Floats) -> Sl
         high * per_year,
         float(mean[1]) * per_year,
         float(np.exp(values[2])) * scale,
-        _visible(lines, float(np.exp(2 * values[2])), USUAL_SD / per_year),
+        _visible(lines, float(np.exp(2 * values[2])), usual_sd / per_year),
         serial,
         error,
     )

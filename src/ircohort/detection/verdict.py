@@ -12,6 +12,10 @@ _NAMES = {"insulin": "insulin", "tg_hdl": "TG:HDL"}
 _EVENTS = ("prediabetes", "diabetes")
 _CUT_OFF = ("end_of_follow_up", "break_in_series", "start_of_follow_up")
 
+LEAST_MEASURED = 0.5
+"""Share of the years judged that readings of the marker span, below which nobody is flagged: the rest is the course
+that the cohort, glucose and the other marker suggest. A choice."""
+
 SERIAL = "neighbouring readings go together in this cohort, which imitates a rise"
 STEP = "readings of the whole cohort step at one date, as at a change of assay"
 
@@ -50,6 +54,8 @@ def people_of(people: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     """
     judged = series.filter(pl.col("probability").is_not_null())
     span = pl.col("last") - pl.col("first")
+    measured = pl.when(pl.col("marker") == "insulin").then("span_insulin").otherwise("span_tg_hdl")
+    surest = {"judged_years": span, "measured_years": measured}
     main = judged.sort(["participant_id", "segment"]).select(
         "participant_id",
         *(pl.col(f"{name}{s}") for name in _CHANGES for s in SUFFIXES),
@@ -67,6 +73,7 @@ def people_of(people: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
         pl.col("probability_without_tg_hdl").sort_by("probability").last(),
         pl.col("rising").max(),
         *(pl.col(f"rise_pct{suffix}").sort_by("probability").last() for suffix in SUFFIXES),
+        *(years.sort_by("probability").last().alias(name) for name, years in surest.items()),
         pl.len().alias("n_judged"),
     )
     event = series.group_by("participant_id", maintain_order=True).agg(
@@ -85,7 +92,9 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
     held = pl.col("marker").replace_strict(reasons, default=None, return_dtype=pl.String)
     own = (probability > pl.col("prior")).fill_null(False)
     sure = probability >= settings.flag_from
-    flagged = sure & own & held.is_null()
+    measured, judged = pl.col("measured_years"), pl.col("judged_years")
+    followed = (measured >= LEAST_MEASURED * judged).fill_null(False)
+    flagged = sure & own & followed & held.is_null()
     rise = f"{100 * settings.min_rise:g} %"
     while_normal = pl.format("{} rises by {} or more while fitted glucose stays normal", name, pl.lit(rise))
     reason = (
@@ -95,6 +104,12 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
         .then(while_normal)
         .when(sure & ~own)
         .then(pl.format("{}, but the own readings do not raise the probability above the cohort's", while_normal))
+        .when(sure & ~followed)
+        .then(
+            pl.format(
+                "{}, but {} was read over {} of {} years only", while_normal, name, measured.round(1), judged.round(1)
+            )
+        )
         .when(sure)
         .then(pl.format("{}, but {}", while_normal, held))
         .when(probability >= settings.possible_from)

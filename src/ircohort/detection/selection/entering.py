@@ -160,7 +160,26 @@ def said_of_visits(table: pl.DataFrame, settings: DetectSettings) -> list[str]:
         }
         readings = "reading" if beyond == 1 else "readings"
         notes.append(f"{beyond} {readings} of insulin beyond a limit of detection {made[settings.censored]}.")
+    if repeated := _repeated(table):
+        whose = "1 participant" if repeated == 1 else f"{repeated} participants"
+        notes.append(
+            f"In {whose} several visits bear the same time: they count as one visit, but each of their readings "
+            "enters. Where rows were repeated by mistake, remove them: probabilities would be too sure."
+        )
+    limit = cut_off("ada_glucose_prediabetes")
+    if settings.glucose_cut_off_mg_dl != limit:
+        notes.append(
+            f"Visits enter up to confirmed prediabetes as glycaemia says it (fasting glucose from {limit:g} mg/dL, or "
+            f"HbA1c), although a window asks for glucose below {settings.glucose_cut_off_mg_dl:g} mg/dL."
+        )
     return notes
+
+
+def _repeated(table: pl.DataFrame) -> int:
+    """Count the participants with several visits of one time that enter."""
+    time = ("participant_id", "years")
+    again = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in time)
+    return table.filter("usable").filter(again)["participant_id"].n_unique()
 
 
 def _visits(count: int) -> str:

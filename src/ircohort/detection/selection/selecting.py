@@ -21,10 +21,10 @@ class Series:
     ``insulin``, ``insulin_low``, ``insulin_high``, ``tg_hdl``, ``glucose`` (natural logs, null where not measured). A
     reading of insulin beyond a limit has the two bounds (infinite where open) and no value.
 
-    ``segments``: one row per segment: ``n_visits_used``, ``n_insulin`` (readings that enter), ``n_censored`` (of all
-    that were recorded), ``n_tg_hdl``, ``n_glucose``, ``first`` and ``last`` visit, ``span_insulin`` and
-    ``span_tg_hdl`` (all four in years), ``opened``, ``closed`` (words of WINDOWS), ``marker`` to judge by,
-    ``obstacle`` (why it cannot be judged, or null).
+    ``segments``: one row per segment: ``n_visits_used``, ``n_insulin`` (times with a reading that enters),
+    ``n_censored`` (readings, of all that were recorded), ``n_tg_hdl``, ``n_glucose``, ``first`` and ``last`` visit that
+    enters, ``span_insulin`` and ``span_tg_hdl`` (all four in years), ``opened``, ``closed`` (words of WINDOWS),
+    ``marker`` to judge by, ``obstacle`` (why it cannot be judged, or null).
 
     ``people``: one row per participant, sorted: ``n_visits``, ``n_visits_used``, ``span_years`` (first to last visit
     used), ``n_segments``, ``marker`` to judge by, ``age_first`` (at the first visit used), ``sex``, ``adult`` (some
@@ -37,11 +37,6 @@ class Series:
     segments: pl.DataFrame
     people: pl.DataFrame
     notes: tuple[str, ...]
-
-    @property
-    def markers(self) -> frozenset[str]:
-        """The markers by which some segment can be judged."""
-        return frozenset(self.segments.filter(pl.col("obstacle").is_null())["marker"])
 
 
 def select_series(visits: pl.DataFrame, settings: DetectSettings) -> Series:
@@ -143,11 +138,11 @@ def _segments(kept: pl.DataFrame) -> pl.DataFrame:
     spans = {name: pl.col("years").filter(known[name]) for name in ("insulin", "tg_hdl")}
     return kept.group_by("participant_id", "segment", maintain_order=True).agg(
         pl.col("enters").sum().cast(pl.Int64).alias("n_visits_used"),
-        *(there.sum().cast(pl.Int64).alias(f"n_{name}") for name, there in known.items()),
+        *(pl.col("years").filter(there).n_unique().cast(pl.Int64).alias(f"n_{name}") for name, there in known.items()),
         pl.col("n_censored").sum(),
         pl.col("insulin_known").sum().cast(pl.Int64).alias("n_insulin_recorded"),
-        pl.col("years").first().alias("first"),
-        pl.col("years").last().alias("last"),
+        pl.col("years").filter("enters").first().alias("first"),
+        pl.col("years").filter("enters").last().alias("last"),
         *((years.last() - years.first()).alias(f"span_{name}") for name, years in spans.items()),
         *(pl.col(name).first() for name in ("era", "after_recovery", "after_break")),
     )
