@@ -38,7 +38,7 @@ def broken() -> Cohort:
     return draw_cohort(BROKEN, seed=SEED, pattern=None, settings=DetectSettings(), over_time=True)
 
 
-def by_hand(design: Design, visits: pl.DataFrame) -> dict[str, bool]:
+def by_hand(design: Design, visits: pl.DataFrame, marker: str = "insulin_uiu_ml") -> dict[str, bool]:
     """Judge every series of everyone on a course that is cut out for it."""
     courses, settings = true_courses(design, seed=SEED), DetectSettings()
     segments = select_series(visits, settings).segments
@@ -51,7 +51,8 @@ def by_hand(design: Design, visits: pl.DataFrame) -> dict[str, bool]:
         i = courses.participants.index(name)
         rows = np.flatnonzero((courses.years >= row["first"] - 1e-9) & (courses.years <= row["last"] + 1e-9))
         if rows.size:
-            own = (courses.years[rows], np.log(courses.insulin_uiu_ml[i, rows]), courses.glucose_mg_dl[i, rows])
+            values = getattr(courses, marker)[i, rows]
+            own = (courses.years[rows], np.log(values), courses.glucose_mg_dl[i, rows])
             found[name] |= bool(find_windows(*own).present[0])
     return found
 
@@ -61,6 +62,15 @@ def test_the_truth_is_a_window_within_one_of_the_series_that_are_judged(broken: 
     assert dict(broken.truth.select("participant_id", "hidden_window").rows()) == expected
     assert select_series(broken.visits, DetectSettings()).segments["segment"].max() > 0
     assert 0 < sum(expected.values()) < broken.truth["hidden_window_planned"].sum()
+
+
+def test_where_insulin_was_never_measured_the_truth_is_a_rise_of_tg_hdl() -> None:
+    design = replace(DESIGNS["clinic"], n_participants=150, n_visits=13, share_insulin_missing=1.0)
+    drawn = draw_cohort(design, seed=SEED, pattern=None, settings=DetectSettings(), over_time=True)
+    expected = by_hand(design, drawn.visits, "tg_hdl_mg")
+    assert dict(drawn.truth.select("participant_id", "hidden_window").rows()) == expected
+    assert (drawn.truth["window_true_years"].is_not_null() == drawn.truth["hidden_window"]).all()
+    assert 10 < sum(expected.values()) < drawn.truth["hidden_window_planned"].sum()
 
 
 def test_a_window_within_a_series_is_one_of_the_whole_follow_up(broken: Cohort) -> None:
@@ -111,9 +121,11 @@ def test_of_a_person_without_a_series_that_can_be_judged_all_series_count() -> N
 
 
 def test_series_of_some_people_are_numbered_by_their_place_among_them() -> None:
-    everyone = Stretches(np.array([0, 2, 2, 3]), np.arange(4.0), np.arange(4.0) + 9)
+    judged_by = np.array([True, True, False, False])
+    everyone = Stretches(np.array([0, 2, 2, 3]), np.arange(4.0), np.arange(4.0) + 9, judged_by)
     some = everyone.among(np.array([1, 2, 3]))
     assert (some.person.tolist(), some.first.tolist()) == ([1, 1, 2], [1.0, 2.0, 3.0])
+    assert some.by_tg_hdl.tolist() == [True, False, False]
     assert everyone.among(np.array([1])).person.size == 0
 
 

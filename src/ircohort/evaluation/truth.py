@@ -31,24 +31,31 @@ class Stretches:
     """``s`` series in which a window is looked for.
 
     ``person`` (s,) row of the person, non-decreasing; ``first`` and ``last`` (s,) visit, in years since the person's
-    first visit.
+    first visit; ``by_tg_hdl`` (s,) whether it is TG:HDL that must rise, insulin never having been measured.
     """
 
     person: Ints
     first: Floats
     last: Floats
+    by_tg_hdl: NDArray[np.bool_]
 
     def of(self, people: NDArray[np.bool_]) -> Stretches:
         """Give the series of some people (n,), numbered as before."""
         kept = people[self.person]
-        return Stretches(self.person[kept], self.first[kept], self.last[kept])
+        return Stretches(self.person[kept], self.first[kept], self.last[kept], self.by_tg_hdl[kept])
 
     def among(self, people: Ints) -> Stretches:
         """Give the series of some people, rows in increasing order, who are numbered anew in it."""
         low, high = np.searchsorted(self.person, people, "left"), np.searchsorted(self.person, people, "right")
         rows = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)] or [np.empty(0, dtype=np.intp)])
         person = np.repeat(np.arange(people.size), high - low)
-        return Stretches(person, self.first[rows], self.last[rows])
+        return Stretches(person, self.first[rows], self.last[rows], self.by_tg_hdl[rows])
+
+    def log_marker(self, courses: TrueCourses) -> Floats:
+        """Give the natural log of the marker of each series (s, months) over the whole follow-up."""
+        marker = courses.insulin_uiu_ml[self.person]
+        marker[self.by_tg_hdl] = courses.tg_hdl_mg[self.person[self.by_tg_hdl]]
+        return np.asarray(np.log(marker))
 
 
 def judged_stretches(visits: pl.DataFrame, settings: DetectSettings, participants: pl.Series) -> Stretches:
@@ -72,7 +79,8 @@ def judged_stretches(visits: pl.DataFrame, settings: DetectSettings, participant
         .sort("person", "segment")
     )
     first, last = (kept[name].to_numpy() for name in ("first", "last"))
-    return Stretches(kept["person"].cast(pl.Int64).to_numpy().astype(np.intp), first, last)
+    by_tg_hdl = (kept["marker"] == "tg_hdl").fill_null(value=False).to_numpy()
+    return Stretches(kept["person"].cast(pl.Int64).to_numpy().astype(np.intp), first, last, by_tg_hdl)
 
 
 @dataclass(frozen=True)
@@ -103,9 +111,9 @@ def truth_within(
     Parameters
     ----------
     planned
-        ``Simulated.truth`` of the same cohort: over the whole follow-up. Whose course holds no window there has none
-        in a part of it, and where the largest rise lies within a series there is one, so that the monthly courses are
-        made anew only of the others, or, ``over_time``, of all who have one.
+        ``Simulated.truth`` of the same cohort: of insulin over the whole follow-up. Whose course holds no window there
+        has none in a part of it, and where the largest rise lies within a series there is one, so that the monthly
+        courses are made anew only of the others, and of those judged by TG:HDL, or, ``over_time``, of all who have one.
     stretches
         The series, people numbered by the rows of ``planned``.
     """
@@ -113,10 +121,12 @@ def truth_within(
     ever = planned["hidden_window"].to_numpy().astype(bool)
     start, end = (_on_months(planned[f"window_{name}_years"]) for name in ("start", "end"))
     person = stretches.person
+    by_tg_hdl = np.bincount(person, stretches.by_tg_hdl, n) > 0
+    ever &= ~by_tg_hdl
     inside = ever[person] & (start[person] >= stretches.first - _TINY) & (end[person] <= stretches.last + _TINY)
     present = np.bincount(person, inside, n) > 0
     start, completed = np.where(present, start, np.nan), np.full(n, np.nan)
-    open_still = np.flatnonzero(ever if over_time else ever & ~present)
+    open_still = np.flatnonzero(by_tg_hdl | (ever if over_time else ever & ~present))
     open_still = open_still[np.isin(open_still, person)]
     names = planned["participant_id"]
     for begin in range(0, open_still.size, _BLOCK):
@@ -140,8 +150,8 @@ def windows_within(courses: TrueCourses, stretches: Stretches, definition: Hidde
     """Judge the course of each series (s,): nothing before its first and after its last visit counts."""
     years, person = courses.years, stretches.person
     seen = (years >= stretches.first[:, None] - _TINY) & (years <= stretches.last[:, None] + _TINY)
-    insulin = np.where(seen, np.log(courses.insulin_uiu_ml)[person], np.nan)
-    return find_windows(years, insulin, courses.glucose_mg_dl[person], definition)
+    marker = np.where(seen, stretches.log_marker(courses), np.nan)
+    return find_windows(years, marker, courses.glucose_mg_dl[person], definition)
 
 
 def _any_of(person: Ints, found: Windows, n: int) -> tuple[NDArray[np.bool_], Floats]:
@@ -159,15 +169,14 @@ def completed_at(courses: TrueCourses, definition: HiddenWindow, stretches: Stre
     is one series, from the first to the last visit.
     """
     years, n = courses.years, len(courses.participants)
-    own = stretches or Stretches(np.arange(n), np.zeros(n), courses.follow_up_years)
+    own = stretches or Stretches(np.arange(n), np.zeros(n), courses.follow_up_years, np.zeros(n, dtype=bool))
     last = np.searchsorted(years, own.last + _TINY, side="right") - 1
     begun = years >= own.first[:, None] - _TINY
-    insulin, glucose = np.log(courses.insulin_uiu_ml), courses.glucose_mg_dl
+    marker, glucose = own.log_marker(courses), courses.glucose_mg_dl[own.person]
 
     def holds(rows: Ints, month: Ints) -> NDArray[np.bool_]:
         seen = begun[rows] & (np.arange(years.size) <= month[:, None])
-        person = own.person[rows]
-        return find_windows(years, np.where(seen, insulin[person], np.nan), glucose[person], definition).present
+        return find_windows(years, np.where(seen, marker[rows], np.nan), glucose[rows], definition).present
 
     everything = np.arange(last.size)
     rows = everything[holds(everything, last)]
