@@ -1,11 +1,11 @@
 """Are the probabilities of detection true? Stated against true shares, in every design, and in small cohorts.
 
-    python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT]
+    python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT] [--tg-hdl]
     python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--judge-from 400] [--only TEXT]
 
 ``pooled`` takes cohorts, five at least, until 700 people have a probability of 0.8 or more, 500,000 people are judged,
 or the minutes of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where
-they were.
+they were. With ``--tg-hdl`` insulin is never measured: people are judged by TG:HDL, which must rise in a true window.
 
 *True* is the share of people whose noise-free course holds a hidden window within a series that was judged. A cell is
 within its limit if stated and true differ by at most the limit and two Monte Carlo standard errors, clustered by
@@ -141,11 +141,12 @@ def about(found: Pooled, slopes: Slopes) -> str:
     """Say what was simulated, and how hard the design is."""
     spread = "not given" if found.slope_sd is None else f"{found.slope_sd:.2f} %"
     return (
-        f"Slope of true log insulin: SD {slopes.sd:.2f} % per year (as estimated by detection: {spread}); reliability "
-        f"of one person's slope {slopes.reliability:.2f}. {found.n_people:,} people in {found.n_cohorts:,} cohorts "
-        f"({found.n_refused:,} refused), {found.stated.size:,} judged, {int((found.stated >= FLAG).sum()):,} from "
+        f"Slope of the true log marker: SD {slopes.sd:.2f} % per year (as estimated by detection: {spread}); "
+        f"reliability of one person's slope {slopes.reliability:.2f}. {found.n_people:,} people in "
+        f"{found.n_cohorts:,} cohorts ({found.n_refused:,} refused), {found.stated.size:,} judged, "
+        f"{int((found.stated >= FLAG).sum()):,} from "
         f"{FLAG:g}, {int(found.flagged.sum()):,} flagged. A window within a judged series: {found.n_true:,} people; "
-        f"within the whole follow-up: {found.n_true_planned:,}. {found.seconds:.1f} s a cohort (median)."
+        f"of insulin within the whole follow-up: {found.n_true_planned:,}. {found.seconds:.1f} s a cohort (median)."
     )
 
 
@@ -155,6 +156,8 @@ def pooled(given) -> int:
     with Pool(given.workers) as workers:
         for name in chosen(list(TRIALS), given.only):
             design = replace(TRIALS[name], n_participants=given.people)
+            if given.tg_hdl:
+                name, design = f"{name}, TG:HDL", replace(design, share_insulin_missing=1.0)
             most = -(-PEOPLE_ENOUGH // given.people)
 
             def make(number: int, name: str = name, design=design) -> Job:
@@ -214,6 +217,7 @@ def main() -> int:
     parser.add_argument(
         "--judge-from", type=int, default=Job.judge_from, help="people from which small cohorts are judged"
     )
+    parser.add_argument("--tg-hdl", action="store_true", help="pooled cohorts in which insulin is never measured")
     parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design (and size)")
     given = parser.parse_args()
     titles = {"pooled": "# Stated against true probabilities", "small": "# The same in small cohorts"}

@@ -63,6 +63,11 @@ TRIALS: dict[str, Design] = {
 FLAG = DetectSettings().flag_from
 
 
+def marker_of(design: Design) -> str:
+    """Name the marker by which people of a design are judged."""
+    return "tg_hdl" if design.share_insulin_missing == 1.0 else "insulin"
+
+
 def options(about: str) -> argparse.ArgumentParser:
     """Give the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,13 +124,13 @@ def judge(job: Job) -> Path:
     people = cohort.truth.select("participant_id", "hidden_window", "hidden_window_planned").join(
         stated, on="participant_id", how="left"
     )
-    insulin = found.population.filter(pl.col("marker") == "insulin").row(0, named=True)
+    spread = found.population.filter(pl.col("marker") == marker_of(job.design)).row(0, named=True)
     facts = {
         "number": job.number,
         "seconds": seconds,
-        "slope_sd_pct": insulin["slope_sd_pct_per_year"],
-        "identifiable": insulin["identifiable"],
-        "components": insulin["components"],
+        "slope_sd_pct": spread["slope_sd_pct_per_year"],
+        "identifiable": spread["identifiable"],
+        "components": spread["components"],
     }
     keep(people.with_columns(pl.lit(value).alias(name) for name, value in facts.items()), job.file)
     return job.file
@@ -204,9 +209,9 @@ class Pool:
 
 @dataclass(frozen=True)
 class Slopes:
-    """How true slopes of log insulin differ, % per year, and the reliability of one person's slope.
+    """How true slopes of the log marker differ, % per year, and the reliability of one person's slope.
 
-    Of the visits that enter detection and have insulin, in people with three or more.
+    Of the visits that enter detection and have the marker, in people with three or more.
     """
 
     sd: float
@@ -216,8 +221,14 @@ class Slopes:
 def slopes_of(design: Design, people: int = 3000) -> Slopes:
     """Measure the slopes of a design, on people of their own."""
     simulated = simulate(replace(design, n_participants=people), seed=SEED)
-    entered = select_series(visits_of(simulated, units=design.units), DetectSettings()).readings.drop_nulls("insulin")
-    true = simulated.truth_visits.select("participant_id", "years", pl.col("insulin_uiu_ml").log().alias("true"))
+    marker = marker_of(design)
+    entered = select_series(visits_of(simulated, units=design.units), DetectSettings()).readings.drop_nulls(marker)
+    value = {"insulin": pl.col("insulin_uiu_ml"), "tg_hdl": pl.col("triglycerides_mg_dl") / pl.col("hdl_mg_dl")}[marker]
+    variance = {
+        "insulin": design.insulin_log_sd**2,
+        "tg_hdl": design.triglycerides_log_sd**2 + design.hdl_log_sd**2,
+    }[marker]
+    true = simulated.truth_visits.select("participant_id", "years", value.log().alias("true"))
     seen = entered.join(true, on=["participant_id", "years"], maintain_order="left").filter(
         pl.len().over("participant_id") >= 3
     )
@@ -226,7 +237,7 @@ def slopes_of(design: Design, people: int = 3000) -> Slopes:
         ((centred * pl.col("true")).sum() / centred.pow(2).sum()).alias("slope"), centred.pow(2).sum().alias("sxx")
     )
     sd = float(slopes["slope"].std())
-    noise = float((design.insulin_log_sd**2 / slopes["sxx"]).mean())
+    noise = float((variance / slopes["sxx"]).mean())
     return Slopes(100 * sd, sd**2 / (sd**2 + noise))
 
 
