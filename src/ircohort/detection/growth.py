@@ -28,7 +28,7 @@ AS_GOOD = 6.0
 """Populations whose Akaike criterion lies within this of the best one are averaged over."""
 
 TOLD_APART = 2.0
-"""Standard errors by which the best population must fit better than an upward one, or both are averaged over."""
+"""Standard errors by which the best population must foretell better than an upward one, or both are averaged over."""
 
 _CYCLES = 40
 _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one component, or in the series
@@ -170,13 +170,15 @@ def families(
 ) -> tuple[tuple[Population, ...], ...]:
     """Grow the populations that the data support; beside them stands one upward component where readings allow it.
 
-    It is the simplest population in which most change little and a few rise much. It is left out where the Akaike
-    criterion of the best population is better by more than chance. Kinds that fit a cohort alike rank its people
-    otherwise (``benchmarks/upward_population.md``).
+    It is the simplest population in which most change little and a few rise much, and the edge of what the others can
+    become: a likelihood-ratio test would often refuse it. But populations that fit a cohort nearly alike rank its
+    people otherwise, and this one better (``benchmarks/upward_population.md``). So it is left out only where the best
+    one foretells more, by Akaike's estimate, by two standard errors of the sum over the series. That is a choice.
 
     Source
     ------
-    Vuong 1989, Econometrica 57:307, doi:10.2307/1912557 (the test of non-nested models).
+    Vehtari, Gelman and Gabry 2017, Stat Comput 27:1413, doi:10.1007/s11222-016-9696-4 (the standard error of a
+    difference in what two models foretell; there by cross-validation).
     """
     supported = grow(common, sums, seed, everyone)
     if everyone is None:

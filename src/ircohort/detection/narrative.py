@@ -85,11 +85,11 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame) -> list[str]:
     if cohort.straight:
         notes.append(
             "Courses of the marker are straight lines: bends take at least "
-            f"{SERIES_FOR_A_BEND} series, half of them with {READINGS_FOR_A_BEND} readings or more."
+            f"{SERIES_FOR_A_BEND} series that can be judged, half of them with {READINGS_FOR_A_BEND} readings or more."
         )
     if len({population.upward for population in cohort.populations}) > 1:
         notes.append(
-            "Readings do not tell whether slopes of the marker spread to both sides or upwards only; both kinds of "
+            "Readings hardly tell whether slopes of the marker spread to both sides or upwards only; both kinds of "
             "population are averaged over."
         )
     if judged.height < CALIBRATED_FROM:
