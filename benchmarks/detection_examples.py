@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from detection_trials import made_by
+
+# isort: split
 import argparse
 
 import numpy as np
@@ -63,12 +66,18 @@ def main() -> None:
     arguments.add_argument("--design", default="clinic")
     said = arguments.parse_args()
     rows = pl.concat([judged(seed, said.design) for seed in range(1, said.clinics + 1)])
-    for name in PEOPLE:
+    print(f"# The five people of docs/detection.md, {AT_ONCE * said.clinics} times each")
+    print(f"\n{made_by('detection_examples.py')}")
+    for name, (years, knots, insulin, glucose) in PEOPLE.items():
         own = rows.filter(pl.col("participant_id").str.starts_with(f"example, {name},"))
-        print(name, f"(median probability {own['probability'].median()})")
+        print(f"\n## {name[0].upper()}{name[1:]}\n")
+        print(
+            f"{len(years)} visits; in years {knots} insulin of {insulin} uIU/mL, glucose of {glucose} mg/dL.", end=" "
+        )
+        print(f"Median probability {own['probability'].median():.2f}.\n")
         for column in ("verdict", "course", "stage", "reason"):
-            counts = own[column].value_counts(sort=True).rows()
-            print(f"  {column}:", "; ".join(f"{word} {count}" for word, count in counts))
+            counts = own[column].value_counts().sort("count", column, descending=[True, False]).rows()
+            print(f"- {column}:", "; ".join(f"{word or 'none'}, {count}" for word, count in counts))
 
 
 if __name__ == "__main__":
