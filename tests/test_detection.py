@@ -447,6 +447,19 @@ def test_insulin_of_which_every_reading_lies_beyond_a_limit_is_refused() -> None
         assert set(got["reason"]) == {"more than half of insulin beyond the limit of detection"}
 
 
+def test_limits_of_insulin_count_for_nothing_where_too_few_have_insulin_to_model_it() -> None:
+    table = cohort(visits=12)
+    few, low = pl.col("participant_id") < "040", pl.col("insulin_uiu_ml") < 5.0
+    beyond = pl.when(few & low)
+    exact = table.with_columns(insulin_uiu_ml=pl.when(few & ~low).then("insulin_uiu_ml"))
+    bounds = table.select(insulin_uiu_ml_lower=beyond.then(0.0), insulin_uiu_ml_upper=beyond.then(5.0))
+    bounded = pl.concat([exact, bounds], how="horizontal")
+    assert bounded["insulin_uiu_ml_upper"].count() > 20
+    without, found = (detect(each, FAST).participants.filter(~few) for each in (exact, bounded))
+    assert without["probability"].null_count() == 0
+    assert_frame_equal(found, without, check_exact=True)
+
+
 def test_who_has_more_rows_than_times_has_as_many_visits_as_times(visits: pl.DataFrame) -> None:
     twice = one_person("twice", [0.0, 0.0, 3.0], [5.0, 6.0, 9.0], [88.0, 89.0, 90.0])
     got = detect(pl.concat([visits, twice], how="diagonal"), FAST)

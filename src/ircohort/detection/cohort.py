@@ -108,7 +108,7 @@ def fit_cohort(series: Series, settings: DetectSettings, seed: int) -> Cohort | 
     table = _with_outcomes(series.readings, outcomes)
     keys = table.select("participant_id", "segment").unique(maintain_order=True)
     readings = readings_of(table, outcomes)
-    limits = limits_of(table)
+    limits = limits_of(table, outcomes)
     judged = _judged(series.segments, keys)
     fitted = fit_readings(readings, outcomes, judged, settings, seed, limits)
     known = {name: pl.col(name).is_not_null() for name in outcomes}
@@ -154,9 +154,9 @@ def readings_of(table: pl.DataFrame, outcomes: tuple[str, ...]) -> Readings:
     return Readings(table["series"].to_numpy().astype(np.intp), years, values, np.ones(table.height))
 
 
-def limits_of(table: pl.DataFrame) -> Limits:
-    """Give the bounds of readings beyond a limit of detection."""
-    rows = np.flatnonzero(table["insulin_low"].is_not_null().to_numpy())
+def limits_of(table: pl.DataFrame, outcomes: tuple[str, ...]) -> Limits:
+    """Give the bounds of readings of insulin beyond a limit of detection, none where insulin is no outcome."""
+    rows = np.flatnonzero((table["insulin_low"].is_not_null() & ("insulin" in outcomes)).to_numpy())
     low, high = (table[name].to_numpy()[rows].astype(float) for name in ("insulin_low", "insulin_high"))
     return Limits(rows, low, high)
 
