@@ -1,6 +1,6 @@
 """Individual findings: hidden windows with dates, a probability, and a reason for everyone who cannot be judged.
 
-Reference: ``docs/detection.md``.
+Reference: ``docs/detection.md``; the statistics: ``docs/detection-method.md``.
 """
 
 from __future__ import annotations
