@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from ircohort.errors import ColumnError, ModelError, UsageError
 from ircohort.trajectory import ModelSettings, align, hidden_window
@@ -19,6 +20,7 @@ from ircohort.trajectory.landmarks import find_onsets, find_windows, interval, l
 from ircohort.trajectory.measuring import measure
 from ircohort.trajectory.modelling import require_possible
 from ircohort.trajectory.narrative import outcome_notes
+from ircohort.trajectory.readings import measured
 from ircohort.trajectory.record import OUTCOMES
 
 FEW = ModelSettings(n_refits=100, sensitivity=False)
@@ -325,6 +327,23 @@ def test_a_cohort_without_cases_is_a_refusal_that_says_why():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong)) if "event" not in wrong else "no event"):
         ModelSettings(**wrong)
+
+
+@pytest.mark.parametrize("place", [3, 700, 1500, 2190])
+def test_a_slip_of_the_decimal_mark_does_not_hide_the_window(place):
+    visits, once = cohort().with_row_index("row"), replace(FEW, n_refits=0)
+    there, glucose = pl.col("row") == place, pl.col("glucose_mg_dl")
+    slipped = hidden_window(visits.with_columns(pl.when(there).then(glucose * 10).otherwise(glucose)), once)
+    without = hidden_window(visits.with_columns(pl.when(~there).then(glucose)), once)
+    assert_frame_equal(slipped.onset, without.onset)
+    assert any("1 reading, at least 5 times" in note for note in slipped.notes)
+    assert not any("typing errors" in note for note in without.notes)
+
+
+def test_two_readings_that_differ_tell_of_no_slip():
+    aligned = pl.DataFrame({"participant_id": ["a", "a"], "glucose_mg_dl": [90.0, 900.0]})
+    assert measured(aligned, OUTCOMES["glucose_mg_dl"])[0].height == 2
+    assert measured(pl.concat([aligned, aligned[:1]]), OUTCOMES["glucose_mg_dl"])[0].height == 2
 
 
 def test_a_curve_that_no_group_of_people_has_is_refused_with_a_hint():

@@ -14,6 +14,10 @@ VERDICTS = ("hidden_window", "possible", "not_shown", "not_assessable")
 COURSES = ("rising", "falling", "recovered", "relapsed", "steady")
 STAGES = ("compensating", "failing")
 
+FAR_RATIO, READINGS_TO_COMPARE = 5.0, 3
+"""A value this many times the median of a participant's own values, of which there are this many, is pointed to. An
+editorial choice: a decimal slip is 10, a mistaken unit 6 to 88, and a fasting value hardly ever varies so."""
+
 
 @dataclass(frozen=True)
 class Column:

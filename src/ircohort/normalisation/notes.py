@@ -16,11 +16,8 @@ from ircohort.normalisation.readings import Policy, date_shares, read_dates
 from ircohort.normalisation.recognition import counts_of
 from ircohort.normalisation.results import Results, counts_of_readings
 from ircohort.parallel import each
+from ircohort.schema import FAR_RATIO, READINGS_TO_COMPARE
 from ircohort.units import ANALYTES
-
-FAR_RATIO, READINGS_TO_COMPARE = 5.0, 3
-"""A value this many times the median of a participant's own values, of which there are this many, is pointed to. An
-editorial choice: a decimal slip is 10, a mistaken unit 6 to 88, and a fasting value hardly ever varies so."""
 
 DESCRIBED = pl.Schema(
     {

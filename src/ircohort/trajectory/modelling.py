@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ircohort.errors import FormulaError, ModelError
 from ircohort.lmm import Fit, collinear_columns, design_matrix, fit, random_design_matrix
 from ircohort.trajectory.alignment import Alignment, supported_years
+from ircohort.trajectory.readings import measured
 from ircohort.trajectory.record import OUTCOMES, ModelSettings, Outcome
 
 Floats = NDArray[np.float64]
@@ -60,7 +61,7 @@ class Model:
 
     def rows_of(self, aligned: pl.DataFrame) -> pl.DataFrame:
         """Take the rows that the model is fitted to."""
-        return modelled(measured(aligned, self.outcome), self.readings).drop_nulls(self.needed)
+        return modelled(measured(aligned, self.outcome)[0], self.readings).drop_nulls(self.needed)
 
 
 def prepared(aligned: Alignment) -> pl.DataFrame:
@@ -94,12 +95,6 @@ def _seen(visits: pl.DataFrame) -> pl.DataFrame:
     return mean.select("participant_id", "progressor", pl.Series("seen", own - centre[case]))
 
 
-def measured(aligned: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
-    """Take the visits at which an outcome was measured."""
-    value = pl.col(outcome.column)
-    return aligned.filter(value.is_finite() & ((value > 0) if outcome.log else True))
-
-
 def modelled(rows: pl.DataFrame, readings: str) -> pl.DataFrame:
     """Take the visits that a model sees: the one after the event only where it has a term of its own."""
     if readings == "own_terms":
@@ -128,7 +123,7 @@ def model_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings
     ModelError
         If the data do not hold it; the sentence says why.
     """
-    rows = measured(table, outcome)
+    rows, slips = measured(table, outcome)
     if rows.is_empty():
         raise ModelError("it was not measured at any dated visit of these people.")
     earliest = supported_years(rows.filter(~pl.col("after_event")), settings.min_people_per_year)
@@ -158,7 +153,7 @@ def model_outcome(table: pl.DataFrame, outcome: Outcome, settings: ModelSettings
         person,
         covariates,
         earliest,
-        (*notes, *more),
+        (*slips, *notes, *more),
     )
     require_possible(model)
     return model
@@ -277,6 +272,9 @@ def between_person_sd(record: Fit, times: Floats) -> Floats:
     Z = random_design_matrix(record, pl.DataFrame({"years_to_event": times}))
     variance = np.einsum("kq,qr,kr->k", Z, record.random_covariance, Z)
     if not (variance > SMALLEST_SPREAD**2 * record.residual_variance).all():
-        raise ModelError("people do not differ beyond measurement variation, so there is no SD to measure in.")
+        raise ModelError(
+            "people do not differ beyond measurement variation, so there is no SD to measure in; a "
+            "single false reading can hide it: look for typing errors."
+        )
     sd: Floats = np.sqrt(variance)
     return sd

@@ -24,7 +24,9 @@ class Outcome:
     """A measurement whose course is modelled: its column, whether on the log scale, its unit, its name in words.
 
     ``possible`` bounds the mean of a group of living people, widely; an editorial choice. ``raised`` is 1 where more
-    of it means more insulin resistance or disease, -1 where less does.
+    of it means more insulin resistance or disease, -1 where less does. Where ``slips``, a reading
+    :data:`~ircohort.schema.FAR_RATIO` times as high or as low as the person's own median is left out of models: where
+    logs are not taken, a single one can hide how people differ.
     """
 
     column: str
@@ -33,6 +35,7 @@ class Outcome:
     label: str
     possible: tuple[float, float]
     raised: int = 1
+    slips: bool = False
 
     @property
     def response(self) -> str:
@@ -49,9 +52,9 @@ OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
             Outcome("homa_b_pct", False, "%", "HOMA-%B", (1.0, 2000.0)),
             Outcome("tg_hdl_mg", True, "mg/mg", "TG:HDL", (0.05, 100.0)),
             Outcome("spise", False, "1", "SPISE", (0.5, 25.0), raised=-1),
-            Outcome("glucose_mg_dl", False, "mg/dL", "fasting glucose", (50.0, 400.0)),
-            Outcome("hba1c_pct", False, "NGSP %", "HbA1c", (3.0, 20.0)),
-            Outcome("bmi", False, "kg/m2", "BMI", (12.0, 80.0)),
+            Outcome("glucose_mg_dl", False, "mg/dL", "fasting glucose", (50.0, 400.0), slips=True),
+            Outcome("hba1c_pct", False, "NGSP %", "HbA1c", (3.0, 20.0), slips=True),
+            Outcome("bmi", False, "kg/m2", "BMI", (12.0, 80.0), slips=True),
         )
     }
 )

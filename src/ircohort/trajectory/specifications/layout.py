@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ircohort.errors import ColumnError, ModelError
 from ircohort.lmm import collinear_columns, design_matrix
 from ircohort.trajectory.alignment import count_people_by_year
+from ircohort.trajectory.readings import measured
 from ircohort.trajectory.record import Outcome
 from ircohort.trajectory.specifications.record import BACKWARD, SELECTED, TIME, Specification
 
@@ -106,7 +107,7 @@ def lay_out(
     """
     terms = _selected(aligned, specification) if own_terms is None else tuple(dict.fromkeys(own_terms))
     _require(aligned, ("participant_id", specification.axis, "progressor", outcome.column, *terms))
-    rows = _measured(aligned, outcome, specification, terms)
+    rows, slips = _measured(aligned, outcome, specification, terms)
     first, last = _supported(rows, specification, min_people, outcome)
     if specification.yearly:
         rows = rows.filter(pl.col("lag").is_between(first, last))
@@ -114,7 +115,7 @@ def lay_out(
     rows, names, notes = _covariates(rows, outcome, covariates, adjust_bmi)
     kept = tuple(dict.fromkeys(names))
     complete = rows.drop_nulls(kept) if kept else rows
-    layout = Layout(outcome, specification, complete, first, last, kept, terms, {}, notes, power)
+    layout = Layout(outcome, specification, complete, first, last, kept, terms, {}, (*slips, *notes), power)
     layout = _without_dependent(layout)
     return replace(layout, person=_standard_person(layout.rows, layout.covariates, specification.axis))
 
@@ -152,13 +153,13 @@ def reads_selected(rows: pl.DataFrame) -> bool | None:
 
 def _measured(
     aligned: pl.DataFrame, outcome: Outcome, specification: Specification, own_terms: tuple[str, ...]
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Take the visits with the outcome, up to the event and those after it with own terms; add what models name."""
-    value, time = pl.col(outcome.column).cast(pl.Float64), pl.col(specification.axis).cast(pl.Float64)
+    time = pl.col(specification.axis).cast(pl.Float64)
     marked = pl.any_horizontal(pl.lit(False), *(pl.col(name).cast(pl.Boolean) for name in own_terms))
     on_curve = time <= 0 if specification.axis == BACKWARD else time >= 0
-    usable = value.is_finite() & ((value > 0) if outcome.log else pl.lit(True))
-    rows = aligned.filter(pl.col("progressor").is_not_null() & time.is_finite() & (on_curve | marked) & usable)
+    placed = aligned.filter(pl.col("progressor").is_not_null() & time.is_finite() & (on_curve | marked))
+    rows, slips = measured(placed, outcome)
     rows = rows.with_columns(time.alias(TIME), time.clip(upper_bound=0) if specification.axis == BACKWARD else time)
     rows = rows.with_columns((time + 0.5).floor().alias("lag"), pl.col("progressor").cast(pl.Float64).alias("case"))
     if specification.earliest is not None:
@@ -167,7 +168,7 @@ def _measured(
         raise ModelError(f"{outcome.label} was not measured at any of the aligned visits.")
     if rows["case"].n_unique() < 2:
         raise ModelError(f"{outcome.label} was measured in one of the two groups only.")
-    return rows
+    return rows, slips
 
 
 def _supported(rows: pl.DataFrame, specification: Specification, min_people: int, outcome: Outcome) -> tuple[int, int]:
