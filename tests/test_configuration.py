@@ -135,6 +135,18 @@ def test_a_draft_is_a_configuration_once_its_questions_are_answered(tmp_path):
     assert again.columns.named["insulin"].header == "insulin (pmol/L)"
 
 
+def test_a_draft_has_a_line_for_each_column_that_is_needed_and_was_not_recognised(tmp_path):
+    path = tmp_path / "labs.csv"
+    path.write_text("key,years,birth_date,glucose (mg/dL)\na,2,1960-01-01,95\n")
+    settings = settings_from({"tables": {"labs": {"files": [str(path)]}}})
+    text = draft(recognise(read_export(settings.labs), settings.columns), settings, tmp_path)
+    lines = [line.split(" = ")[0] for line in text.split("\n") if "# not recognised" in line]
+    assert lines == [f"# {name}" for name in ("participant_id", "sex", "insulin", "triglycerides", "hdl", "fasting")]
+    (tmp_path / "cohort.toml").write_text(text.replace('# participant_id = "HEADER"', 'participant_id = "key"'))
+    again = settings_from(read_configuration(tmp_path / "cohort.toml"))
+    assert not recognise(read_export(again.labs), again.columns).questions
+
+
 def test_a_draft_keeps_what_was_said(tmp_path):
     (tmp_path / "labs.csv").write_text("k,glucose (mg/dL),e,race\nv1,95,flu,x\n")
     (tmp_path / "visits.csv").write_text("k,id,day\nv1,a,1\n")

@@ -7,7 +7,7 @@ import ircohort
 from ircohort.errors import ColumnError, RefusedError, UnitError
 from ircohort.export import TableSpec
 from ircohort.intake import read_export
-from ircohort.normalisation import RULES, Columns, recognise
+from ircohort.normalisation import RULES, Choice, Columns, UnitSaid, recognise
 from ircohort.normalisation.context import ContextReader
 from ircohort.normalisation.readings import Policy
 
@@ -144,6 +144,66 @@ def test_a_named_column_whose_bracket_is_no_unit_is_asked_for_its_unit(labs):
         ircohort.read(
             labs("id,date,Glucose (bedside)\na,2020-01-01,95\n"), config={"columns": {"glucose": "Glucose (bedside)"}}
         )
+
+
+@pytest.mark.parametrize("header", ["Insulin (ng/ml)", "Insulin (uUI/dL)", "Insulin [mg / dll]"])
+def test_a_bracket_that_looks_like_a_unit_and_is_none_is_a_question(known, header):
+    columns, questions = known(f'id,date,"Glucose (mg/dL)","{header}"\na,2020-01-01,95,5\n')
+    assert "insulin" not in columns
+    asked = (
+        [] if "liter2" in header else [f"The column {header} states a unit that ircohort does not read for insulin."]
+    )
+    assert [question.split("\n")[0] for question in questions] == asked
+
+
+def test_a_column_of_a_strange_unit_is_no_question_once_it_is_named_or_kept(known):
+    text = 'id,date,"Glucose (mg/dL)","Insulin (ng/ml)"\na,2020-01-01,95,5\n'
+    assert known(text, Columns(keep=("Insulin (ng/ml)",)))[1] == []
+    header = Choice("Insulin (ng/ml)")
+    columns, questions = known(text, Columns(named={"insulin": header}, units={"insulin": UnitSaid("uIU/mL")}))
+    assert (columns["insulin"].unit, questions) == ("uIU/mL", [])
+
+
+@pytest.mark.parametrize("header", ["Glucose (2h, mmol/L)", "Glucose (serum/plasma)", "Sugar (mg/dll)"])
+def test_a_bracket_of_another_test_or_name_is_no_question(known, header):
+    assert known(f'id,date,"Insulin (uIU/mL)","{header}"\na,2020-01-01,5,95\n')[1] == []
+
+
+@pytest.mark.parametrize("unit", ["µE/ml", "mE/L", "µIE/ml", "mIE/l"])
+def test_units_of_german_laboratories_are_read(known, unit):
+    assert known(f'id,date,"Insulin ({unit})"\na,2020-01-01,5\n')[0]["insulin"].unit == "uIU/mL"
+
+
+LONG_COLUMNS = "id,date,test,value,unit\n"
+
+
+def results(unit, n, first=0):
+    return "".join(f"p{k},2020-01-01,Insulin,{5 + k % 3},{unit}\n" for k in range(first, first + n))
+
+
+def test_a_unit_that_most_rows_state_and_is_not_read_is_a_question(labs):
+    text = LONG_COLUMNS + results("mX/l", 30) + results("77.5", 2, 30) + results("uIU/mL", 9, 32)
+    with pytest.raises(UnitError) as asked:
+        ircohort.read(labs(text), config=LONG_WITH_UNITS)
+    said = str(asked.value)
+    assert "32 of 41 results of insulin state no unit that ircohort reads: 30 state mX/l." in said
+    assert '[units] insulin = { column = "unit", units = { "mX/l" = "uIU/mL" } }' in said
+    assert "77.5" not in said
+    meant = {**LONG_WITH_UNITS, "units": {"insulin": {"column": "unit", "units": {"mX/l": "uIU/mL"}}}}
+    assert ircohort.read(labs(text), config=meant).visits["insulin_uiu_ml"].count() == 30
+
+
+def test_a_unit_that_some_rows_state_and_is_not_read_rejects_them(labs):
+    found = ircohort.read(labs(LONG_COLUMNS + results("mX/l", 20) + results("uIU/mL", 30, 20)), config=LONG_WITH_UNITS)
+    assert found.rejected["rule"].to_list() == ["unknown_unit"] * 20
+
+
+def test_one_date_that_is_read_does_not_answer_for_those_that_are_not(known):
+    rows = "".join(f"p{k},{13 + k}.05.2020,95\n" for k in range(12))
+    questions = known('id,date,"Glucose (mg/dL)"\na,2020-01-01,95\n' + rows)[1]
+    assert questions[0].startswith("Only 1 of 13 cells of the column date are dates of the form %Y-%m-%d.")
+    assert "--date-format '%Y-%m-%d' --date-format '%d.%m.%Y'" in questions[0]
+    assert not known('id,date,"Glucose (mg/dL)"\na,2020-01-01,95\n' + rows, Columns(date_format=("%d.%m.%Y",)))[1]
 
 
 # --- a bracket of the context ----------------------------------------------------------------------------------------

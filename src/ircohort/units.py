@@ -106,7 +106,8 @@ ANALYTES: Mapping[str, Analyte] = MappingProxyType(
                 ),
                 _unit_map(
                     {
-                        "uIU/mL": "uIU/mL|uU/mL|mIU/L|mU/L|microU/mL|microIU/mL|mcU/mL|mcIU/mL|uUI/mL|mUI/L|uIUmL|mUL"
+                        "uIU/mL": "uIU/mL|uU/mL|mIU/L|mU/L|microU/mL|microIU/mL|mcU/mL|mcIU/mL|uUI/mL|mUI/L|uIE/mL"
+                        "|uE/mL|mIE/L|mE/L|uIUmL|mUL"
                         "|micro-international unit per milliliter|microunit per milliliter"
                         "|milli-international unit per liter|milliunit per liter",
                         "pmol/L": "pmol/L|pM|pmol|pmolL|picomole per liter|picomoles per liter",

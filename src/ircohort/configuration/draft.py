@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
@@ -20,6 +20,19 @@ from ircohort.normalisation import Columns, Policy, Recognition, UnitSaid
 from ircohort.normalisation.columns import Recognised
 from ircohort.trajectory import ModelSettings
 from ircohort.units import ANALYTES
+
+_NEEDED = {
+    "participant_id": (),
+    "visit_date": ("day", "year"),
+    "sex": (),
+    "age": ("birth_date", "birth_year"),
+    "glucose": (),
+    "insulin": (),
+    "triglycerides": (),
+    "hdl": (),
+    "fasting": ("fasting_hours",),
+}
+"""What the main job needs of columns, and what would do instead."""
 
 
 def draft(recognition: Recognition, settings: Settings, beside: Path, unread: Iterable[str] = ()) -> str:
@@ -47,6 +60,7 @@ def draft(recognition: Recognition, settings: Settings, beside: Path, unread: It
         values["files"] = [_relative(given, beside) for given in spec.files]
         lines += ["", f"[tables.{_key(spec.name)}]", *_lines(values)]
     lines += ["", "[columns]", *(_column_line(column, recognition) for column in recognition.columns)]
+    lines += [f'# {name} = "HEADER"  # not recognised{hint}' for name, hint in _not_recognised(recognition)]
     plain = {name: getattr(settings.columns, name) for name in ("keep", "constant", "date_format")}
     defaults = Columns()
     lines += _lines({name: value for name, value in plain.items() if value != getattr(defaults, name)})
@@ -76,6 +90,13 @@ def _column_line(column: Recognised, recognition: Recognition) -> str:
     line = f"{column.name} = {_toml(said_of(column))}"
     by_layout = recognition.layout and column.rule not in ("named", "spelling")
     return f"# {line}  # {column.rule}" if by_layout else f"{line}  # {column.rule}"
+
+
+def _not_recognised(recognition: Recognition) -> Iterator[tuple[str, str]]:
+    """List what the main job needs and no column was recognised as, each with what else would do."""
+    for name, others in _NEEDED.items():
+        if not any(recognition[each] for each in (name, *others)):
+            yield name, f"; or {', '.join(others)}" if others else ""
 
 
 def _differing(record: Any, default: Any) -> dict[str, Any]:

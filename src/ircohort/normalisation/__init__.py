@@ -13,7 +13,7 @@ from ircohort.export import Export, FileRead
 from ircohort.normalisation.assembly import assemble
 from ircohort.normalisation.columns import Choice, Columns, Recognition, UnitSaid
 from ircohort.normalisation.context import REJECTED_COLUMNS, ContextReader, rejected_cells
-from ircohort.normalisation.contradictions import contradictions
+from ircohort.normalisation.contradictions import contradictions, unread_units
 from ircohort.normalisation.duplicates import settle
 from ircohort.normalisation.ledger import Ledger, account
 from ircohort.normalisation.notes import describe_columns, far_from_their_own, notes
@@ -99,7 +99,8 @@ def normalise(export: Export, said: Columns | None = None, policy: Policy | None
         lambda: dict(contradictions(read, rows, export, recognition, policy)),
         lambda: _settled(read, rows, policy),
     )
-    _refuse([question for analyte, question in contradicted.items() if analyte not in policy.trust_units])
+    unread = unread_units(read, recognition, said)
+    _refuse([*unread, *(asked for analyte, asked in contradicted.items() if analyte not in policy.trust_units)])
     of_persons = _age_is_of_persons(export, recognition, rows)
     visits, ledger, far = side_by_side(
         export.height,
@@ -136,7 +137,7 @@ def _refuse(questions: Sequence[RefusedError]) -> None:
         raise RefusedError(
             f"{len(questions)} questions are open.",
             expected="\n\n".join(str(question) for question in questions),
-            next_step="\n`ircohort init` writes a configuration with a line for each.",
+            next_step="\n`ircohort init` writes a configuration that lists them.",
         )
 
 

@@ -13,14 +13,16 @@ def _folded(**listed: str) -> Mapping[str, tuple[str, ...]]:
 
 
 ALIASES = _folded(
-    participant_id="participant_id|participant|patient_id|patient|subject_id|subject|person_id|person|study_id|id|SEQN",
-    visit_date="visit_date|date|collection_date|sample_date|draw_date|test_date|exam_date|date_of_visit|date_of_draw",
+    participant_id="participant_id|participant|patient_id|patient|subject_id|subject|person_id|person|study_id|id|SEQN"
+    "|patientennummer|patienten_id|numéro_patient|id_paciente",
+    visit_date="visit_date|date|collection_date|sample_date|draw_date|test_date|exam_date|date_of_visit|date_of_draw"
+    "|datum|entnahmedatum|abnahmedatum|untersuchungsdatum|date_de_prélèvement|date_prélèvement|fecha|fecha_de_extracción",
     day="day|study_day|day_offset|days_since_baseline",
     year="years|year_offset|years_since_baseline",
-    birth_date="birth_date|date_of_birth|dob",
-    birth_year="birth_year|year_of_birth|yob",
-    age="age|age_years|age_at_visit|RIDAGEYR",
-    sex="sex|gender|RIAGENDR",
+    birth_date="birth_date|date_of_birth|dob|geburtsdatum|date_de_naissance|fecha_de_nacimiento",
+    birth_year="birth_year|year_of_birth|yob|geburtsjahr",
+    age="age|age_years|age_at_visit|alter|âge|edad|RIDAGEYR",
+    sex="sex|gender|geschlecht|sexe|sexo|RIAGENDR",
     glucose="glucose|fasting_glucose|fasting_plasma_glucose|plasma_glucose|serum_glucose|fpg|fbg|fbs|glu|gluc|glu_f"
     "|fasting_blood_glucose|fasting_blood_sugar|fasting_glu|fasting_serum_glucose|glucose_fasting|glucose_fast"
     "|glucose_serum|glucose_plasma|glukose|glucose_nüchtern|glucose_nuechtern|nüchternglukose|nuechternglukose"
@@ -43,7 +45,7 @@ ALIASES = _folded(
     bmi="bmi|body_mass_index|imc|BMXBMI",
     waist="waist|waist_circumference|waist_circ|wc|taillenumfang|bauchumfang|tour_de_taille|circunferencia_de_cintura"
     "|BMXWAIST",
-    fasting="fasting|fasted|is_fasting",
+    fasting="fasting|fasted|is_fasting|nüchtern|à_jeun|en_ayunas",
     fasting_hours="fasting_hours|hours_fasted|hours_fasting|PHAFSTHR",
     hours_since_exercise="hours_since_exercise|hours_since_last_exercise",
     glucose_lowering_drug="glucose_lowering_drug|glucose_lowering_treatment|diabetes_drug|diabetes_medication",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ircohort.errors import ColumnError, RefusedError
+from ircohort.errors import ColumnError, RefusedError, UnitError
 from ircohort.export import Export
 from ircohort.layouts import LabLayout, lab_layout, table_layout
 from ircohort.normalisation.aliases import ALIAS_VALUES, ALIASES
@@ -33,6 +33,9 @@ CONSTANTS = tuple(name for name, analyte in ANALYTES.items() if analyte.dimensio
 LONG_ROLES = ("test", "value", "unit", "sign")
 
 _BRACKETED = re.compile(r"^(?P<name>.*?)[\s_.,-]*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
+
+_AS_UNITS_END = re.compile(r"[^\s,;/]+ */ *(100 *)?[cdmuµμ]?(l+|lit(er|re)s?|mol|m2|m²)\.?", re.IGNORECASE)
+"""A text in brackets that must be meant for a unit, read or not: something per volume, per mole, per square metre."""
 
 _MOLAR = {"pm": "pM", "nm": "nM", "mm": "mM"}
 """Folded, these may as well be an evening or a length: in a name they count as units only in brackets and this case."""
@@ -188,6 +191,7 @@ def find_columns(export: Export, said: Columns) -> Recognition:
     found.sort(key=lambda column: NAMES.index(column.name))
     missing = _missing({column.name for column in found} | set(ambiguous), headers, long)
     missing += _calendar_day(found, headers)
+    missing += _strange_units({column.name for column in found} | set(ambiguous), headers, said, long)
     keys = {raw.spec.via or raw.spec.key: table for table, raw in export.joined.items()}
     keys |= {f"{table}.{raw.spec.key}": table for table, raw in export.joined.items()}
     signs = layout.signs if layout and not said.long else {}
@@ -330,7 +334,8 @@ def _missing(names: set[str], headers: Mapping[str, str], long: Mapping[str, str
             ColumnError(
                 "No column is recognised as the participant identifier.",
                 expected=f"There are: {listed}.",
-                next_step='Name it: --column participant_id="HEADER"',
+                next_step='Name it: --column participant_id="HEADER", or in the configuration: '
+                '[columns] participant_id = "HEADER"',
             )
         )
     if not long and not names & set(ANALYTES):
@@ -370,6 +375,30 @@ def _calendar_day(found: Iterable[Recognised], headers: Mapping[str, str]) -> li
                     next_step='Name the offset with --column day="HEADER", or put the date in one column.',
                 )
             )
+    return questions
+
+
+def _strange_units(
+    names: set[str], headers: Mapping[str, str], said: Columns, long: Mapping[str, str]
+) -> list[RefusedError]:
+    """Ask for the unit of a header that would be an analyte, but states a unit in brackets that is not read."""
+    aside = {*said.keep, *long.values(), *(choice.header for choice in said.named.values())}
+    questions: list[RefusedError] = []
+    for name, analyte in ANALYTES.items():
+        for header, table in headers.items() if name not in names else ():
+            bracketed = _BRACKETED.match(own_header(header, table))
+            if header in aside or not bracketed or fold(bracketed["name"]) not in ALIASES[name]:
+                continue
+            if _AS_UNITS_END.fullmatch(bracketed["unit"].strip()):
+                questions.append(
+                    UnitError(
+                        f"The column {header} states a unit that ircohort does not read for {name}.",
+                        expected=f"Read are: {', '.join(entry.unit for entry in analyte.conversions)}.",
+                        next_step=f'If it is {analyte.unit}: --column {name}="{header}" --unit '
+                        f'{name}="{analyte.unit}". If it is something else, [columns] keep = ["{header}"] carries it '
+                        "through unread.",
+                    )
+                )
     return questions
 
 

@@ -20,16 +20,16 @@ HOURS_FASTED = 8.0
 HOURS_AFTER_EXERCISE = 72.0
 """Hours for which a bout of exercise may raise insulin sensitivity: gone by 48 to 72 h (Ross 2003, Magkos 2008)."""
 
-_YES = ("yes", "y", "true", "t", "1")
-_NO = ("no", "n", "false", "f", "0")
+_YES = ("yes", "y", "true", "t", "1", "ja", "oui", "sí", "si")
+_NO = ("no", "n", "false", "f", "0", "nein", "non")
 _NOT_OF_FASTING = ("t", "f")
 """In a column of fasting, F stands for fasting as often as for false."""
 CODES_SHOWN = 6
 """A column of more different cells than this holds no codes, and none of its cells is shown."""
 _CODE = re.compile(r"[0-9]|(?=.{1,12}$)[^\W\d_]+(?:[ -][^\W\d_]+)*")
 _SEXES = {
-    "female": ("f", "female", "w", "woman", "women", "girl"),
-    "male": ("m", "male", "man", "men", "boy"),
+    "female": ("f", "female", "w", "woman", "women", "girl", "weiblich", "femme", "mujer"),
+    "male": ("m", "male", "man", "men", "boy", "männlich", "homme", "hombre"),
 }
 SEX = pl.Enum(["female", "male"])
 

@@ -94,9 +94,15 @@ def notes(
     if recognition.layout:
         yield f"The laboratory table was read as {recognition.layout}."
     if recognition["fasting"] is None and recognition["fasting_hours"] is None:
-        yield "No column says who had fasted: all results were taken as fasting."
+        yield (
+            "No column says who had fasted: all results were taken as fasting. If one does, name it: --column "
+            'fasting="HEADER"'
+        )
     if not recognition.has_time:
-        yield "No column gives the time of a visit: markers were computed, detection and trajectories need one."
+        yield (
+            "No column gives the time of a visit: markers were computed, detection and trajectories need one. Name it: "
+            '--column visit_date="HEADER"'
+        )
     elif without := visits["years"].null_count():
         yield f"{_visits(without)} no time: markers, but no part in detection and trajectories."
     yield from _forms_of_dates(export, recognition, said, rejected)
@@ -132,8 +138,10 @@ def _forms_of_dates(export: Export, recognition: Recognition, said: Columns, rej
     n, whole = int(counts.filter(unread).sum()), int(counts.sum())
     forms = "; ".join(f"{form} would read {count}" for form, count in shares.items())
     yield (
-        f"{column.header}: {n} of {whole} cells are no date of the form {' or '.join(said.date_format)}"
-        + (f". Of these, {forms}; --date-format may be given more than once." if forms else ".")
+        f"{column.header}: {n} of {whole} cells {'is' if n == 1 else 'are'} no date of the form "
+        + " or ".join(said.date_format)
+        + (f". Of these, {forms}; --date-format may be given more than once, " if forms else "")
+        + ("and [columns] date_format be a list." if forms else ".")
     )
 
 

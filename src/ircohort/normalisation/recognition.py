@@ -35,6 +35,9 @@ PEOPLE_FOR_EVIDENCE = 10
 SHARE_OF_ANOTHER_DIALECT, CELLS_OF_ANOTHER_DIALECT = 0.05, 3
 """From so many cells that another decimal mark would make numbers, above this share, the mark is a question."""
 
+LEAST_FOR_QUESTION = 10
+"""Of fewer cells that are not read, beside some that are, the rejected lines say enough."""
+
 # A value whose canonical median lies here is "as usual" for its unit: evidence in a question, never a decision.
 USUAL_MEDIAN: Mapping[str, tuple[float, float]] = {
     "glucose": (70, 180),
@@ -343,21 +346,26 @@ def _title(column: Recognised) -> str:
 
 
 def _date_questions(export: Export, recognition: Recognition, said: Columns) -> Iterator[RefusedError]:
-    """Ask for the form of dates where no cell of a column has the one that is taken."""
+    """Ask for the form of dates where no cell has the one that is taken, or most have another one."""
     for name in ("visit_date", "birth_date"):
         column = recognition[name]
         if column is None:
             continue
         cells = cells_of(export, column)
-        if not len(cells.texts) or read_dates(cells.texts, said.date_format)["date"].count():
+        counts, whole = counts_of(cells.codes, len(cells.texts)), cells.codes.count()
+        readable = read_dates(cells.texts, said.date_format)["date"].is_not_null()
+        n_read = int(counts.filter(readable).sum())
+        shares = date_shares(cells.texts.filter(~readable), counts.filter(~readable))
+        another = max(shares.values(), default=0)
+        if not len(cells.texts) or (n_read and (another < LEAST_FOR_QUESTION or another <= whole / 2)):
             continue
         forms = " or ".join(said.date_format)
-        in_use = [form for form in said.date_format if _reads_another(form, name, export, recognition)]
-        shares = date_shares(cells.texts, counts_of(cells.codes, len(cells.texts)))
-        seen = "; ".join(f"{count} of {cells.codes.count()} are of the form {form}" for form, count in shares.items())
+        in_use = [form for form in said.date_format if n_read or _reads_another(form, name, export, recognition)]
+        seen = "; ".join(f"{count} of {whole} are of the form {form}" for form, count in shares.items())
         likely = [*in_use, next(iter(shares), "%d/%m/%Y")]
         yield ColumnError(
-            f"No cell of the column {column.header} is a date of the form {forms}.",
+            f"{f'Only {n_read} of {whole} cells' if n_read else 'No cell'} of the column {column.header} "
+            f"{'are dates' if n_read else 'is a date'} of the form {forms}.",
             expected=f"{seen + '. ' if seen else ''}ircohort does not guess whether 03/04 is in March or in April.",
             next_step=f"State the form: {' '.join(f'--date-format {form!r}' for form in likely)}, or in the "
             f"configuration: [columns] date_format = {json.dumps(likely if in_use else likely[0])}",
