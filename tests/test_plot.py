@@ -304,6 +304,37 @@ def test_readings_are_dots_and_the_window_is_shaded():
         assert shaded_spans(axes, style.WINDOW) == [(1.0, 6.0)]
 
 
+def limited(visits):
+    """State the first reading of each person as less than 3, the last one as more than 9."""
+    first, last = pl.col("years") == 0, pl.col("years") == pl.col("years").max()
+    return visits.with_columns(
+        insulin_uiu_ml=pl.when(first).then(1.5).when(last).then(9.0).otherwise("insulin_uiu_ml"),
+        insulin_uiu_ml_lower=pl.when(first).then(0.0).when(last).then(9.0),
+        insulin_uiu_ml_upper=pl.when(first).then(3.0),
+        homa_ir_lower=pl.when(first).then(0.0).when(last).then(2.0),
+        homa_ir_upper=pl.when(first).then(0.7),
+    )
+
+
+def test_readings_beyond_a_limit_are_triangles_at_the_limit_and_no_dots():
+    figure = plot.trajectories(make_detection(), limited(make_visits()))
+    places = [artist.get_offsets().tolist() for artist in figure.axes[0].collections if len(artist.get_offsets())]
+    assert [0.0, 3.0] in [dot for dots in places for dot in dots if len(dots) == 1]
+    assert [7.0, 9.0] in [dot for dots in places for dot in dots if len(dots) == 1]
+    assert [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] in [[years for years, _ in dots] for dots in places]
+    assert any("Open triangles" in words for words in words_on(figure))
+    assert not any("Open triangles" in words for words in words_on(plot.trajectories(make_detection(), make_visits())))
+
+
+def test_the_figures_of_the_cohort_say_that_readings_beyond_a_limit_are_among_them():
+    visits = limited(make_visits())
+    assert any(
+        "At 16 visits a reading lies beyond" in words.replace("\n", " ") for words in words_on(plot.plane(visits))
+    )
+    assert any("Readings beyond a limit" in words for words in words_on(plot.distributions(visits)))
+    assert not any("beyond a limit" in words for words in words_on(plot.distributions(make_visits())))
+
+
 def test_the_grey_lines_are_those_of_people_who_are_not_flagged():
     upper = plot.trajectories(make_detection(), make_visits()).axes[0]
     lines = next(artist for artist in upper.collections if type(artist).__name__ == "LineCollection")

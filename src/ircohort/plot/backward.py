@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ircohort import frames
 from ircohort.plot import style
@@ -132,6 +132,7 @@ def _draw_glucose(axes: Axes, curves: pl.DataFrame, cut_off: float) -> None:
     axes.set_ylabel("Fasting glucose (mg/dL)")
     if curves.drop_nulls("fitted").is_empty():
         axes.text(0.5, 0.5, "glucose could not be modelled", transform=axes.transAxes, ha="center", **_LIGHT)
+        axes.yaxis.set_major_locator(NullLocator())
         return
     _draw_curves(axes, curves)
     axes.set_ylabel("Fasting glucose (mg/dL)")

@@ -62,14 +62,14 @@ def detection_quality(evaluation: Any, *, gate: str = _GATE_SHOWN) -> Figure:
     rules = _rules_shown(frames.to_polars(evaluation.rules), gate)
     with style.drawing():
         figure = Figure(figsize=(style.WIDTH, max(3.9, 0.4 * rules.height + 1.4)))
-        left = figure.add_axes((0.105, 0.2, 0.335, 0.68))
-        right = figure.add_axes((0.69, 0.2, 0.275, 0.68))
+        left = figure.add_axes((0.105, 0.235, 0.335, 0.645))
+        right = figure.add_axes((0.69, 0.235, 0.275, 0.645))
         _draw_calibration(left, bins, summary["prevalence"])
         _draw_rules(right, rules, summary["prevalence"])
         _title(left, "Stated and observed")
         _title(right, "What a flag is worth", offset=-0.84)
         people = f"{summary['n_assessable']:,} of {summary['n_participants']:,} simulated people assessable"
-        figure.text(0.105, 0.025, f"{people}; 95 % intervals; {_GATE_LABELS.get(gate, gate)}", **_SMALL)
+        figure.text(0.105, 0.015, f"{people}; 95 % intervals; {_GATE_LABELS.get(gate, gate)}", **_SMALL)
     return figure
 
 
@@ -99,19 +99,24 @@ def _shares(axes: Axes, which: str, low: float = 0.0, high: float = 1.0) -> None
 def _draw_calibration(axes: Axes, bins: pl.DataFrame, prevalence: float) -> None:
     axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.axhline(prevalence, color=style.FAINT, linewidth=0.8, zorder=0)
-    axes.text(1.0, prevalence + 0.012, f"all: {prevalence:.0%}".replace("%", " %"), ha="right", va="bottom", **_SMALL)
+    axes.text(1.0, prevalence + 0.012, _everyone(prevalence), ha="right", va="bottom", **_SMALL)
     x, y = bins["stated"].to_numpy(), bins["observed"].to_numpy()
     axes.vlines(x, bins["observed_low"].to_numpy(), bins["observed_high"].to_numpy(), color=style.CASES, linewidth=1.4)
     dots = frames.to_pandas(bins.select("stated", "observed"))
     sns.scatterplot(data=dots, x="stated", y="observed", color=style.CASES, s=26, linewidth=0, ax=axes, zorder=3)
     for count, across, high in zip(bins["n"], x, bins["observed_high"], strict=True):
-        axes.text(across, high + 0.015, f"{count:,}", ha="center", va="bottom", fontsize=7, color=style.QUIET_TEXT)
+        look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7, "color": style.QUIET_TEXT}
+        axes.text(across, high + 0.015, f"{count:,}", **look, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6})
     if not y.size:
         axes.text(0.5, 0.5, f"no bin of {_LEAST_SHOWN} people", ha="center", **_SMALL)
     _shares(axes, "x", -0.02, 1.02)
     _shares(axes, "y", 0.0, 1.06)
     axes.set_xlabel("Stated probability (number: people)")
     axes.set_ylabel("Share with a true window")
+
+
+def _everyone(prevalence: float) -> str:
+    return f"all: {prevalence:.0%}".replace("%", " %")
 
 
 def _draw_rules(axes: Axes, rules: pl.DataFrame, prevalence: float) -> None:
@@ -136,6 +141,8 @@ def _draw_rules(axes: Axes, rules: pl.DataFrame, prevalence: float) -> None:
         if not flagged:
             axes.text(0.02, place - 0.14, "nobody flagged", va="center", **_SMALL)
     axes.axvline(prevalence, color=style.FAINT, linewidth=0.8, zorder=0)
+    axes.text(prevalence, 1.01, _everyone(prevalence), transform=axes.get_xaxis_transform(), ha="center", **_SMALL)
+    axes.set_xlabel("Share of flags, or of true windows")
     axes.set_ylim(rules.height - 0.4, -0.6)
     axes.yaxis.set_major_locator(FixedLocator(list(places)))
     labels = [f"{label}\n{count:,} flagged" for label, count in rules.select("label", "n_flagged").iter_rows()]
@@ -144,7 +151,7 @@ def _draw_rules(axes: Axes, rules: pl.DataFrame, prevalence: float) -> None:
     _shares(axes, "x")
     axes.legend(
         loc="upper right",
-        bbox_to_anchor=(1.06, -0.1),
+        bbox_to_anchor=(1.06, -0.15),
         ncols=2,
         frameon=False,
         fontsize=8,

@@ -23,6 +23,8 @@ _BACKGROUND_PEOPLE = 40
 _GAP = 1.5  # times the wider of the steps on either side
 _READING = {"insulin": "insulin_uiu_ml", "tg_hdl": "tg_hdl_mg", "glucose": "glucose_mg_dl"}
 _LABEL = {"insulin": "Insulin\n(uIU/mL)", "tg_hdl": "TG:HDL\n(mg/mg)", "glucose": "Glucose\n(mg/dL)"}
+_BEYOND = ("v", "^")
+_BEYOND_WORDS = "\nOpen triangles: readings beyond a limit of detection, at the limit."
 _CAPTION = (
     "Dots: readings. Lines and bands: fitted course with 95 % interval, each series by itself. Yellow: dated windows.\n"
     "Grey: fitted courses of other people. Green line: glucose cut-off."
@@ -83,7 +85,10 @@ def trajectories(
             panels[0].set_title(_title(person, labels), loc="left", pad=3)
             lowest = place + _COLUMNS_ACROSS >= shown.height
             _label_axes(*panels, person["marker"] or "insulin", first=column == 0, last=lowest)
-        figure.text(0.1, 0.1 / height, _CAPTION, fontsize=7.5, color=style.QUIET_TEXT, va="bottom")
+        drawn = frames.to_polars(visits).filter(pl.col("participant_id").is_in(shown["participant_id"].to_list()))
+        beyond = any(_marks(drawn, column)["mark"].is_in(_BEYOND).any() for column in _READING.values())
+        caption = _CAPTION + (_BEYOND_WORDS if beyond else "")
+        figure.text(0.1, 0.1 / height, caption, fontsize=7.5, color=style.QUIET_TEXT, va="bottom")
     return figure
 
 
@@ -131,8 +136,7 @@ def _limits(
     fitted = curves.filter(among & (pl.col("marker") == quantity))
     values = [value for name in ("fitted", "fitted_low", "fitted_high") for value in fitted[name].to_list()]
     values += lines
-    if _READING[quantity] in readings.columns:
-        values += readings.filter(among)[_READING[quantity]].to_list()
+    values += _marks(readings.filter(among), _READING[quantity])["value"].to_list()
     return style.padded(values, log=quantity != "glucose")
 
 
@@ -167,16 +171,32 @@ def _draw_course(
         low, high = (fitted[name].cast(pl.Float64).to_numpy() for name in ("fitted_low", "fitted_high"))
         axes.fill_between(fitted["years"].to_numpy(), low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
         axes.plot(fitted["years"].to_numpy(), fitted["fitted"].to_numpy(), color=colour, linewidth=1.6, zorder=3)
-    column = _READING[quantity]
-    if column in readings.columns:
-        dots = frames.to_pandas(
-            readings.select("years", pl.col(column).cast(pl.Float64)).drop_nulls().sort("years", column)
-        )
-        sns.scatterplot(data=dots, x="years", y=column, color=style.INK, s=11, linewidth=0, ax=axes, zorder=4)
+    marks = _marks(readings, _READING[quantity])
+    dots = frames.to_pandas(marks.filter(pl.col("mark") == "o"))
+    sns.scatterplot(data=dots, x="years", y="value", color=style.INK, s=11, linewidth=0, ax=axes, zorder=4)
+    for mark in _BEYOND:
+        places = marks.filter(pl.col("mark") == mark)
+        look: dict[str, Any] = {"marker": mark, "s": 16, "facecolors": "none", "edgecolors": style.INK}
+        if places.height:
+            axes.scatter(places["years"].to_numpy(), places["value"].to_numpy(), linewidths=0.8, zorder=4, **look)
     if quantity == "glucose":
         axes.set_ylim(*limits)
     else:
         style.plain_log_axis(axes, "y", *limits)
+
+
+def _marks(readings: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Give ``years``, ``value`` and ``mark`` of each reading: a dot, or beyond a limit a triangle that stands at it."""
+    if column not in readings.columns:
+        return pl.DataFrame(schema={"years": pl.Float64, "value": pl.Float64, "mark": pl.String})
+    below, above = style.beyond_limit(readings, column)
+    value = readings[column].cast(pl.Float64)
+    if below.any() or above.any():
+        lower, upper = (readings[f"{column}{end}"].cast(pl.Float64) for end in ("_lower", "_upper"))
+        value = pl.select(pl.when(below).then(upper).when(above).then(lower).otherwise(value)).to_series()
+    mark = pl.select(pl.when(below).then(pl.lit("v")).when(above).then(pl.lit("^")).otherwise(pl.lit("o"))).to_series()
+    marks = pl.DataFrame({"years": readings["years"], "value": value, "mark": mark}).drop_nulls()
+    return marks.sort("years", "value", "mark")
 
 
 def _series(fitted: pl.DataFrame) -> list[pl.DataFrame]:

@@ -54,7 +54,7 @@ def after_landmark(landmark: Any) -> Figure:
     names = groups["group"].to_list()
     with style.drawing():
         below = _LINE_INCHES * (len(names) + 1) + 0.72
-        height = 3.3 + below
+        height = 3.1 + below + _LINE_INCHES * len(names)
         figure = Figure(figsize=(style.WIDTH, height))
         axes = figure.add_axes((0.215, below / height, 0.765, 3.0 / height))
         for name in names:
@@ -86,7 +86,7 @@ def _finish(axes: Axes, curves: pl.DataFrame, landmark: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
     axes.set_ylabel(f"Free of confirmed\n{_EVENT[landmark.settings.event]}")
     axes.set_xlabel(f"Years after the landmark ({landmark.at:g} years after the first visit)")
-    axes.legend(loc="lower left", frameon=False, fontsize=8.5)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.015, 1.0), borderaxespad=0.0, frameon=False, fontsize=8.5)
 
 
 def _write_numbers(axes: Axes, at_risk: pl.DataFrame, names: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ _NAMED_LINES = {
     "tg_hdl_mg": ("tg_hdl_good", "tg_hdl_raised", "tg_hdl_marked"),
     "glucose_mg_dl": ("ada_glucose_prediabetes", "ada_glucose_diabetes"),
 }
+_LINE_SHARE, _LINE_INCHES = 0.025, 0.125
+_AT_LIMIT = "drawn as half the limit, or above a limit as the limit"
 _NOTE: dict[str, Any] = {"fontsize": 8, "color": style.QUIET_TEXT}
 
 
@@ -49,15 +52,19 @@ def plane(visits: Any, detection: Any = None) -> Figure:
     table = frames.to_polars(visits)
     if not {"homa_ir", "glucose_mg_dl"} <= set(table.columns):
         return style.message_figure("No visit has both HOMA-IR and glucose.")
-    points = table.select("participant_id", "homa_ir", "glucose_mg_dl").drop_nulls().filter(pl.col("homa_ir") > 0)
+    at_limit = pl.any_horizontal(*style.beyond_limit(table, "homa_ir")).alias("at_limit")
+    points = table.select("participant_id", "homa_ir", "glucose_mg_dl", at_limit)
+    points = points.drop_nulls().filter(pl.col("homa_ir") > 0)
     points = points.sort("participant_id", "glucose_mg_dl", "homa_ir")
     if points.is_empty():
         return style.message_figure("No visit has both HOMA-IR and glucose.")
     paths, n_flagged = ([], 0) if detection is None else _paths(detection)
     with style.drawing():
         figure = Figure(figsize=(style.WIDTH, 5.2))
-        axes = figure.add_axes((0.09, 0.16, 0.71, 0.77))
         x_limits, y_limits = _frame_of(points, paths)
+        words = _plane_caption(points, x_limits, y_limits, len(paths), n_flagged)
+        bottom = 0.11 + _LINE_SHARE * (words.count("\n") + 1)
+        axes = figure.add_axes((0.09, bottom, 0.71, 0.93 - bottom))
         _draw_visits(axes, points, x_limits, y_limits)
         axes.set_xlim(*x_limits)
         style.plain_log_axis(axes, "y", *y_limits)
@@ -65,7 +72,6 @@ def plane(visits: Any, detection: Any = None) -> Figure:
         for path in paths:
             _draw_path(axes, path)
         axes.set(xlabel="Fasting glucose (mg/dL)", ylabel="HOMA-IR")
-        words = _plane_caption(points, x_limits, y_limits, len(paths), n_flagged)
         figure.text(0.09, 0.02, words, va="bottom", **_NOTE)
     return figure
 
@@ -157,6 +163,7 @@ def _plane_caption(
     kind = "Hexagons" if points.height > _MOST_DOTS else "Dots"
     words = f"{kind}: {_people_and_visits(points)}"
     words += f", {outside:,} of them outside the frame." if outside else "."
+    words += _at_limits(int(points["at_limit"].sum()))
     if n_paths:
         words += f" Arrows: fitted paths of {n_paths:,} of {n_flagged:,} flagged people, first visit to last."
     return textwrap.fill(words, 105)
@@ -165,6 +172,12 @@ def _plane_caption(
 def _people_and_visits(rows: pl.DataFrame) -> str:
     people = rows["participant_id"].n_unique()
     return f"{_counted(people, 'person', 'people')}, {_counted(rows.height, 'visit', 'visits')}"
+
+
+def _at_limits(visits: int) -> str:
+    """Say where values stand that were beyond a limit of detection; nothing where none was."""
+    words = f" At {_counted(visits, 'visit', 'visits')} a reading lies beyond a limit of detection: {_AT_LIMIT}."
+    return words if visits else ""
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -197,11 +210,14 @@ def distributions(visits: Any) -> Figure:
     across = min(3, len(found))
     down = math.ceil(len(found) / across)
     with style.drawing():
-        height = 1.95 * down + 0.75
+        beyond = any((table[name].is_not_null() & (below | above)).any() for name, below, above in _limits_of(table))
+        words = _named_lines(found, beyond=beyond)
+        below_panels = 0.5 + _LINE_INCHES * (words.count("\n") + 1)
+        height = 1.95 * down - 0.15 + below_panels
         figure = Figure(figsize=(style.WIDTH, height))
         panels = figure.subplots(down, across, squeeze=False)
         figure.subplots_adjust(
-            left=0.065, right=0.985, top=1 - 0.42 / height, bottom=0.9 / height, hspace=0.72, wspace=0.22
+            left=0.085, right=0.985, top=1 - 0.42 / height, bottom=below_panels / height, hspace=0.72, wspace=0.22
         )
         for axes, (name, rows) in zip(panels.flat, found.items(), strict=False):
             _draw_distribution(axes, name, rows)
@@ -209,7 +225,7 @@ def distributions(visits: Any) -> Figure:
             axes.set_visible(False)
         for axes in panels[:, 0]:
             axes.set_ylabel("People")
-        figure.text(0.065, 0.1 / height, _named_lines(found), va="bottom", fontsize=7.5, color=style.QUIET_TEXT)
+        figure.text(0.085, 0.1 / height, words, va="bottom", fontsize=7.5, color=style.QUIET_TEXT)
     return figure
 
 
@@ -255,7 +271,14 @@ def _edges(values: Any, *, log: bool) -> Any:
     return np.geomspace(low, high, count + 1) if log else np.linspace(low, high, count + 1)
 
 
-def _named_lines(found: dict[str, pl.DataFrame]) -> str:
+def _limits_of(table: pl.DataFrame) -> Iterator[tuple[str, pl.Series, pl.Series]]:
+    """Give each measurement that is there, and which of its readings lie below and above a limit of detection."""
+    for name in ("glucose_mg_dl", "insulin_uiu_ml", "triglycerides_mg_dl", "hdl_mg_dl", "c_peptide_ng_ml"):
+        if name in table.columns:
+            yield name, *style.beyond_limit(table, name)
+
+
+def _named_lines(found: dict[str, pl.DataFrame], *, beyond: bool) -> str:
     """Name the lines below the panels: between the bars there is no room for words."""
     lines = [
         "Each person counts once, at the first visit with the marker. Lines are bands of literature, not diagnoses."
@@ -265,4 +288,6 @@ def _named_lines(found: dict[str, pl.DataFrame]) -> str:
         if rows:
             stated = ", ".join(f"{row.value} {row.meaning}" for row in rows)
             lines.append(f"{style.MARKER_LABELS[name]}: {stated} (solid, dashed, dotted).")
+    if beyond:
+        lines.append(f"Readings beyond a limit of detection are {_AT_LIMIT}.")
     return "\n".join(lines)

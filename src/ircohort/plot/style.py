@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import matplotlib.style
+import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -120,6 +121,17 @@ def glucose_cut_off(settings: Any) -> float:
     100.0
     """
     return float(getattr(settings, "glucose_cut_off_mg_dl", glycaemia.cut_off("ada_glucose_prediabetes")))
+
+
+def beyond_limit(rows: pl.DataFrame, column: str) -> tuple[pl.Series, pl.Series]:
+    """Say which rows hold less than a limit of detection, and which hold more, by the bounds beside a column."""
+    bounds = [f"{column}_lower", f"{column}_upper"]
+    if not set(bounds) <= set(rows.columns):
+        neither = pl.repeat(False, rows.height, eager=True)
+        return neither, neither
+    lower, upper = (rows[name].cast(pl.Float64) for name in bounds)
+    below = upper.is_finite().fill_null(False)
+    return below, lower.is_not_null() & ~below
 
 
 def finite(value: float | None) -> float | None:
