@@ -153,6 +153,15 @@ def test_a_table_that_lacks_the_truth_is_refused() -> None:
         compare(people((True, 0.5), (None, 0.5)))
 
 
+def test_cohorts_in_which_detection_judges_nobody_are_counted_with_the_reason() -> None:
+    found = evaluate(SMALL, cohorts=2, seed=1)
+    assert found.notes[-1].startswith("In 2 of 2 cohorts nobody was judged: that takes 400 people with two readings")
+    own = evaluate(
+        SMALL, detector=lambda visits: visits.select("participant_id").unique().with_columns(probability=None)
+    )
+    assert not any("nobody was judged" in note for note in own.notes)
+
+
 def test_nobody_at_all_is_defined_too() -> None:
     assert compare(people()).summary["n_participants"].item() == 0
 

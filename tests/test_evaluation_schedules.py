@@ -164,12 +164,14 @@ def test_the_command_takes_the_visits_of_an_export(tmp_path: Path) -> None:
     assert run(tmp_path / "labs.csv", "-o", tmp_path / "labs.csv") == 2
 
 
-def test_the_grid_of_the_command_is_the_one_asked_for(tmp_path: Path) -> None:
+def test_the_grid_of_the_command_is_the_one_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ("--design", "clinic", "--participants", 25, "--cohorts", 1, "--grid", "--per-year", 1)
     out = tmp_path / "grid.csv"
-    assert run(*few, "--for-years", 3, "--for-years", 5, "-o", out, "--figure", tmp_path / "grid.png") == 0
+    wanted = (*few, "--for-years", 3, "--for-years", 5, "-o", out, "--figure", tmp_path / "grid.png")
+    assert exit_code(["evaluate", *map(str, wanted)]) == 0
     assert pl.read_csv(out).select("visits_per_year", "years").rows() == [(1.0, 3.0), (1.0, 5.0)]
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert "under 2 of 2 schedules nobody was judged: that takes 400 people" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -318,8 +318,8 @@ def test_the_sections_stand_in_their_order():
 def test_the_course_of_the_cohort_is_told_in_sentences_with_its_caveats():
     words = words_of(make_analysis())
     for sentence in (
-        "Followed back from confirmed prediabetes (86 people, compared with 1,301 who did not): HOMA-IR was raised "
-        "from 8.0 years before (95 % interval 6.3–9.4).",
+        "Followed back from confirmed prediabetes (86 people, compared with 1,301 without that event): HOMA-IR "
+        "was raised from 8.0 years before (95 % interval 6.3–9.4).",
         "Their fitted glucose read normal for 6.5 years (95 % interval 4.3–7.1) from then on: the hidden window.",
         "By the same measure HOMA-IR was raised 1.8 years after glucose itself, a signed lead of −1.8 years (95 % "
         "interval −3.0 to 0.4).",
@@ -361,6 +361,12 @@ def test_the_course_of_the_cohort_is_told_in_sentences_with_its_caveats():
 )
 def test_a_window_that_is_open_or_absent_is_said_so(onset, sentence):
     assert sentence in words_of(make_analysis(trajectory=make_trajectory(**onset)))
+
+
+def test_other_choices_have_no_window_to_be_held_against_where_none_is_dated():
+    assert "Analysed otherwise" in words_of(make_analysis())
+    none = {"hidden_window_status": "none", "hidden_window_years": None, "onset_status": "none", "onset_years": None}
+    assert "Analysed otherwise" not in words_of(make_analysis(trajectory=make_trajectory(**none)))
 
 
 def test_flagged_people_are_numbered_in_the_order_of_the_table():

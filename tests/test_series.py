@@ -98,7 +98,9 @@ def test_a_visit_with_a_reason_to_stay_out_is_set_aside_and_counted(flag: str, v
     series = select_series(seen(4, **{flag: values}), RULES)
     assert cut(series) == [[0.0, 2.0, 3.0]]
     assert series.people.select("n_visits", "n_visits_used").row(0) == (4, 3)
-    assert any(note.startswith("1 visit was set aside") for note in series.notes)
+    words = {"glucose_lowering_drug": "on a glucose-lowering drug", "insulin_therapy": "on insulin therapy"}
+    words["fasting"] = "not fasting"
+    assert f"1 visit was set aside: 1 {words.get(flag, flag)}." in series.notes
 
 
 def test_rows_without_a_time_do_not_enter() -> None:
@@ -110,7 +112,7 @@ def test_visits_under_eighteen_do_not_enter_and_those_after_do() -> None:
     series = select_series(seen(6, age=[15.5, 16.5, 17.5, 18.5, 19.5, 20.5]), RULES)
     assert cut(series) == [[3.0, 4.0, 5.0]]
     assert series.people.select("adult", "age_first", "obstacle").row(0) == (True, 18.5, None)
-    assert any("3 visits were under 18" in note for note in series.notes)
+    assert any("3 visits at an age under 18" in note for note in series.notes)
 
 
 def test_whose_age_is_nowhere_recorded_is_taken_as_an_adult_and_that_is_said_once() -> None:

@@ -94,7 +94,7 @@ def test_an_unreliable_visit_shows_no_state_and_is_counted(flag: dict[str, bool]
     name, value = next(iter(flag.items()))
     found = describe_states(course("scs", **{name: [None, value, None]}))
     assert found.visits["state"].to_list() == ["sensitive", "unknown", "sensitive"]
-    assert any(note.startswith("1 visits not fasting") for note in found.notes)
+    assert any(note.startswith("1 visit not fasting") for note in found.notes)
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -383,7 +383,7 @@ def test_no_rows_give_empty_tables_with_the_same_columns(found: States) -> None:
 def test_a_visit_without_a_time_is_left_out_and_counted() -> None:
     found = describe_states(course("scs", years=[0.0, None, 2.0]))
     assert found.visits["years"].to_list() == [0.0, 2.0]
-    assert found.notes[0] == "1 visits without a time were left out."
+    assert found.notes[0] == "1 visit without a time was left out."
 
 
 def test_what_cannot_be_used_is_refused_with_the_way_out() -> None:

@@ -196,6 +196,9 @@ def _compare_schedules(
     named = {name: values for name, values in chosen.items() if values}
     table = schedules(design, on_cell=lambda words: say(f"{words} ...", wanted.quiet), **named, **plan)
     write_frame(table, wanted.out, wanted.form)
+    if unjudged := (table["n_assessable"] == 0).sum():
+        asked = plan["settings"].asks_for
+        say(f"Note: under {unjudged} of {table.height} schedules nobody was judged: that takes {asked}.", wanted.quiet)
     if wanted.figure:
         from ircohort.plot.evaluation import schedules as draw
 

@@ -70,6 +70,11 @@ class DetectSettings:
                 raise UsageError(f"The detection setting {name} cannot be used.", expected=f"Expected is {expected}.")
 
     @property
+    def asks_for(self) -> str:
+        """What a cohort must have before anybody in it is judged, in words."""
+        return f"{self.judge_from} people with two readings in one series, whose slopes differ beyond chance"
+
+    @property
     def definition(self) -> HiddenWindow:
         """The thresholds as the definition of a hidden window."""
         return HiddenWindow(self.min_rise, self.min_years, self.glucose_cut_off_mg_dl)

@@ -98,7 +98,16 @@ def evaluate(
     parts = [trial.judge(cohort_seed(seed, number), number) for number in range(cohorts)]
     people = pl.concat([part.people for part in parts])
     rated = pl.concat([part.rated for part in parts if part.rated is not None]) if rules else None
-    return assemble(people, rated, seed=seed, over_time=over_time)
+    found = assemble(people, rated, seed=seed, over_time=over_time)
+    return found if detector else replace(found, notes=(*found.notes, *_of_refusals(people, given)))
+
+
+def _of_refusals(people: pl.DataFrame, settings: DetectSettings) -> list[str]:
+    """Say in how many cohorts detection judged nobody, and what it asks for."""
+    judged = people.group_by("cohort").agg(pl.col("probability").is_not_null().any())["probability"]
+    if judged.all():
+        return []
+    return [f"In {(~judged).sum()} of {len(judged)} cohorts nobody was judged: that takes {settings.asks_for}."]
 
 
 def _require_whole(name: str, value: Any, lowest: int) -> None:

@@ -86,7 +86,7 @@ def schedules(
     for often in visits_per_year:
         for long in years:
             if on_cell:
-                on_cell(f"{often:g} visits a year for {long:g} years")
+                on_cell(f"{often:g} {'visit' if often == 1 else 'visits'} a year for {long:g} years")
             plan = seen_by(base, often, long)
             found = evaluate(plan, detector=detector, settings=settings, cohorts=cohorts, seed=seed, rules=False)
             rows.append(

@@ -54,7 +54,10 @@ def _people(found: Landmark) -> str:
 def _models(found: Landmark, cases: Cases) -> list[str]:
     settings, notes = found.settings, []
     if cases.table.height == 0:
-        return ["No model is fitted: nobody who was followed has a probability."]
+        return [
+            "No model is fitted: nobody who was followed has a probability. Up to the landmark detection asks for "
+            f"{settings.detection.asks_for}."
+        ]
     if cases.n_events < settings.min_events:
         return [
             f"No model is fitted: it takes {settings.min_events} events among the assessable, and there are "

@@ -34,8 +34,8 @@ COURSE_MEANING: Mapping[str, str] = {
     "recovered": "the marker rose, and fell again",
     "relapsed": "the marker fell, and rose again",
     "steady": "no direction is shown",
-    "compensating": "insulin and HOMA-%B rise, glucose is normal",
-    "failing": "HOMA-%B falls while glucose rises, still normal",
+    "compensating": "insulin and HOMA-%B rise, fitted glucose is normal at the last visit used",
+    "failing": "HOMA-%B falls while glucose rises, fitted glucose still normal at the last visit used",
 }
 FILES: Mapping[str, str] = {
     "visits.parquet, visits.csv": "every visit, cleaned, with its markers",

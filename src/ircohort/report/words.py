@@ -198,7 +198,7 @@ def course_sentences(course: Course) -> list[str]:
     people = (
         ""
         if cases is None or others is None
-        else f" ({counted(cases, 'person', 'people')}, compared with {count(others)} who did not)"
+        else f" ({counted(cases, 'person', 'people')}, compared with {count(others)} without that event)"
     )
     sentences = [f"Followed back from {course.event}{people}:"]
     if course.onset_status == "dated" and course.onset.value is not None:
@@ -213,7 +213,7 @@ def course_sentences(course: Course) -> list[str]:
         sentences.append(_lead_sentence(course, marker))
     if course.n_refits:
         sentences.append(_refits_sentence(course))
-    if course.variants:
+    if course.variants and course.window.value is not None and course.window_status != "none":
         sentences.append(_variants_sentence(course))
     return [sentence for sentence in sentences if sentence]
 

@@ -176,7 +176,13 @@ def _prepare(visits: pl.DataFrame, marker: str, within: Sequence[str]) -> tuple[
     )
     notes = []
     if count := int(dated["unreliable"].sum()):
-        notes.append(f"{count} visits not fasting, ill or pregnant show no state.")
+        which = (
+            "1 visit not fasting, ill or pregnant shows"
+            if count == 1
+            else f"{count} visits not fasting, ill or pregnant show"
+        )
+        notes.append(f"{which} no state.")
     if undated := table.height - dated.height:
-        notes.append(f"{undated} visits without a time were left out.")
+        which = "1 visit without a time was" if undated == 1 else f"{undated} visits without a time were"
+        notes.append(f"{which} left out.")
     return dated.sort("participant_id", "years", "state", "value", "glycaemia"), notes

@@ -143,15 +143,17 @@ def _said_of_ages(table: pl.DataFrame) -> list[str]:
     children = int((table["child"] & table["dated"] & ~table["aside"]).sum())
     if not children:
         return []
-    return [f"{children} {_visits(children)} under 18 did not enter: insulin rises and falls again in puberty."]
+    visits = "1 visit" if children == 1 else f"{children} visits"
+    return [f"{visits} at an age under 18 did not enter: insulin rises and falls again in puberty."]
 
 
 def said_of_visits(table: pl.DataFrame, settings: DetectSettings) -> list[str]:
     """Say how many visits were set aside, and how many readings lay beyond a limit and what was made of them."""
     notes = []
     if aside := int(table["aside"].sum()):
-        words = "not fasting, ill, pregnant, on a glucose-lowering drug or insulin"
-        notes.append(f"{aside} {_visits(aside)} set aside: {words}.")
+        stated = {words: int((table[name] == (name != "fasting")).sum()) for name, words in ASIDE.items()}
+        listed = ", ".join(f"{count} {words}" for words, count in stated.items() if count)
+        notes.append(f"{aside} {_visits(aside)} set aside: {listed}.")
     if beyond := int(table.filter("usable")["n_censored"].sum()):
         made = {
             "interval": "entered as the interval in which they lie",
