@@ -536,6 +536,7 @@ def test_a_table_without_rows_gives_no_visits(cohort):
     result = cohort("id,date,glucose\n")
     assert result.visits.height == 0
     assert result.ledger.rows["labs.csv"]["read"] == 0
+    assert result.notes[0] == "The laboratory table holds a header and no rows."
 
 
 def test_a_row_without_a_value_that_is_read_was_not_asked_for(cohort):

@@ -208,8 +208,8 @@ def model(inputs: Any, out: str, studies: tuple[str, ...], quiet: bool, **said: 
     """Model the cohort: curves, onset, and the hidden window, as tables.
 
     With --compare also the cohort's numbers beside published ones, by the model
-    of that study: sagesaka-2018, tabak-2009, hulman-2017, malmstrom-2018.
-    Exits with 4 if no model can be fitted.
+    of that study: sagesaka-2018, tabak-2009, hulman-2017, malmstrom-2018,
+    heianza-2012. Exits with 4 if no model can be fitted.
     """
     settings = settings_for(inputs, said, usual={"model": {"n_refits": REFITS_OF_MODEL}})
     from ircohort.output import check_target, save_model

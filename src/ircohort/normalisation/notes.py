@@ -91,6 +91,8 @@ def notes(
     visits: pl.DataFrame,
 ) -> Iterator[str]:
     """Say in sentences what the reader should know of the input."""
+    if not export.height:
+        yield "The laboratory table holds a header and no rows."
     if recognition.layout:
         yield f"The laboratory table was read as {recognition.layout}."
     if recognition["fasting"] is None and recognition["fasting_hours"] is None:

@@ -11,7 +11,7 @@ import polars as pl
 from ircohort.errors import UsageError
 from ircohort.trajectory.alignment import GROUPS
 from ircohort.trajectory.alignment.rules import EVENTS
-from ircohort.trajectory.published import targets
+from ircohort.trajectory.published import STUDIES, targets
 from ircohort.trajectory.specifications.record import BACKWARD
 
 
@@ -105,10 +105,11 @@ def design_of(study: str) -> StudyDesign:
     >>> design_of("tabak-2009").specification
     'tabak'
     """
-    targets(study)
     if study not in COMPARED:
+        why = "has no course in time" if study in STUDIES else "is not known"
         raise UsageError(
-            f"{study} has no course in time to set a cohort beside.", expected=f"Known are: {', '.join(COMPARED)}."
+            f"The study {study} {why}: no cohort can be set beside it.",
+            expected=f"Those with one are: {', '.join(COMPARED)}.",
         )
     return COMPARED[study]
 
