@@ -94,7 +94,8 @@ def test_run_says_where_the_report_is_and_keeps_standard_output_clean(call, labs
     code, out, err = call("run", labs, "-o", tmp_path / "out")
     assert (code, out) == (0, "")
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in err
-    assert "Nobody could be assessed" in err
+    assert "No participant has data that can be judged one by one; " in err
+    assert "The reasons stand in participants.csv." in err
 
 
 def test_two_runs_give_the_same_bytes_but_for_the_account_of_the_run(ran, clinic, tmp_path):

@@ -72,17 +72,14 @@ def _say_notes(analysis: Analysis, quiet: bool) -> None:
 
 
 def _summary(analysis: Analysis) -> str:
-    participants = analysis.detection.participants
+    from ircohort.report import gather, summary
+
+    facts = gather(analysis)
     rows = [analysis.cohort.ledger.rows[name] for name in analysis.cohort.lab_files]
-    judged = participants.height - (participants["verdict"] == "not_assessable").sum()
+    why = "" if facts.individuals.n_assessable else " The reasons stand in participants.csv."
     return (
         f"{sum(row['read'] for row in rows):,} rows read, {analysis.visits.height:,} visits of "
-        f"{participants.height:,} participants.\n"
-        + (
-            f"{analysis.detection.n_flagged} of {judged} assessable participants are flagged with a hidden window."
-            if judged
-            else "Nobody could be assessed; participants.csv says why."
-        )
+        f"{analysis.detection.participants.height:,} participants.\n{summary(facts)}{why}"
     )
 
 
