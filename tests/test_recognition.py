@@ -187,10 +187,13 @@ def test_a_unit_that_most_rows_state_and_is_not_read_is_a_question(labs):
         ircohort.read(labs(text), config=LONG_WITH_UNITS)
     said = str(asked.value)
     assert "32 of 41 results of insulin state no unit that ircohort reads: 30 state mX/l." in said
-    assert '[units] insulin = { column = "unit", units = { "mX/l" = "uIU/mL" } }' in said
+    assert '[units] insulin = { column = "unit", units = { "mX/l" = "uIU/mL", "uIU/mL" = "uIU/mL" } }' in said
     assert "77.5" not in said
-    meant = {**LONG_WITH_UNITS, "units": {"insulin": {"column": "unit", "units": {"mX/l": "uIU/mL"}}}}
-    assert ircohort.read(labs(text), config=meant).visits["insulin_uiu_ml"].count() == 30
+    meant = {
+        **LONG_WITH_UNITS,
+        "units": {"insulin": {"column": "unit", "units": {"mX/l": "uIU/mL", "uIU/mL": "uIU/mL"}}},
+    }
+    assert ircohort.read(labs(text), config=meant).visits["insulin_uiu_ml"].count() == 39
 
 
 def test_a_unit_that_some_rows_state_and_is_not_read_rejects_them(labs):

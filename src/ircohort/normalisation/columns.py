@@ -381,25 +381,26 @@ def _calendar_day(found: Iterable[Recognised], headers: Mapping[str, str]) -> li
 def _strange_units(
     names: set[str], headers: Mapping[str, str], said: Columns, long: Mapping[str, str]
 ) -> list[RefusedError]:
-    """Ask for the unit of a header that would be an analyte, but states a unit in brackets that is not read."""
+    """Ask for the unit of headers that would be an analyte, but state a unit in brackets that is not read."""
     aside = {*said.keep, *long.values(), *(choice.header for choice in said.named.values())}
-    questions: list[RefusedError] = []
-    for name, analyte in ANALYTES.items():
-        for header, table in headers.items() if name not in names else ():
-            bracketed = _BRACKETED.match(own_header(header, table))
-            if header in aside or not bracketed or fold(bracketed["name"]) not in ALIASES[name]:
-                continue
-            if _AS_UNITS_END.fullmatch(bracketed["unit"].strip()):
-                questions.append(
-                    UnitError(
-                        f"The column {header} states a unit that ircohort does not read for {name}.",
-                        expected=f"Read are: {', '.join(entry.unit for entry in analyte.conversions)}.",
-                        next_step=f'If it is {analyte.unit}: --column {name}="{header}" --unit '
-                        f'{name}="{analyte.unit}". If it is something else, [columns] keep = ["{header}"] carries it '
-                        "through unread.",
-                    )
-                )
-    return questions
+    return [
+        UnitError(
+            f"The column {header} states a unit that ircohort does not read for {name}.",
+            expected=f"Read are: {', '.join(entry.unit for entry in analyte.conversions)}.",
+            next_step=f'If it is {analyte.unit}: --column {name}="{header}" --unit {name}="{analyte.unit}". If it is '
+            f'something else, [columns] keep = ["{header}"] carries it through unread.',
+        )
+        for name, analyte in ANALYTES.items()
+        for header, table in headers.items()
+        if name not in names and header not in aside and _states_strange_unit(own_header(header, table), name)
+    ]
+
+
+def _states_strange_unit(header: str, name: str) -> bool:
+    bracketed = _BRACKETED.match(header)
+    if bracketed is None or fold(bracketed["name"]) not in ALIASES[name]:
+        return False
+    return _AS_UNITS_END.fullmatch(bracketed["unit"].strip()) is not None
 
 
 def with_columns(

@@ -18,7 +18,7 @@ from ircohort.normalisation.readings import Policy
 from ircohort.normalisation.recognition import LEAST_FOR_QUESTION, PEOPLE_FOR_EVIDENCE, USUAL_MEDIAN
 from ircohort.normalisation.results import Results, counts_of_readings
 from ircohort.parallel import each
-from ircohort.units import ANALYTES, Conversion, conversion
+from ircohort.units import ANALYTES, Conversion, conversion, fold
 
 USUAL: Mapping[str, tuple[float, float]] = {**USUAL_MEDIAN, "insulin": (1.5, 40)}
 """Medians beyond which values are held against another unit. Lean children have medians of fasting insulin about
@@ -80,24 +80,33 @@ def unread_units(results: Iterable[Results], recognition: Recognition, said: Col
     """Ask for the unit of an analyte of which most results state one that is not read, unless the user said it all."""
     for one in results:
         column, stated = recognition[one.analyte], said.units.get(one.analyte, UnitSaid())
-        counted = pl.DataFrame({"unit": one.readings["unit_text"], "n": counts_of_readings(one)})
-        unread = counted.filter((one.readings["rule"] == "unknown_unit").fill_null(False))
-        n, whole = int(unread["n"].sum()), int(counted["n"].sum())
+        counted = pl.DataFrame({"word": one.readings["unit_text"], "n": counts_of_readings(one)})
+        unread = (one.readings["rule"] == "unknown_unit").fill_null(False)
+        n, whole = int(counted.filter(unread)["n"].sum()), int(counted["n"].sum())
         if column is None or (stated.by and stated.units) or n < LEAST_FOR_QUESTION or n <= whole / 2:
             continue
-        shares = unread.group_by("unit").agg(pl.col("n").sum()).sort("n", "unit", descending=[True, False]).rows()
-        words = {unit: count for unit, count in shares if unit is not None and _may_be_unit(unit)}
-        listed = "; ".join(f"{count} state {unit}" for unit, count in list(words.items())[:UNITS_SHOWN])
-        unit = ANALYTES[one.analyte].unit
+        words = [(word, count) for word, count in _by_count(counted.filter(unread)) if _may_be_unit(word)]
+        listed = "; ".join(f"{count} state {word}" for word, count in words[:UNITS_SHOWN])
+        analyte = ANALYTES[one.analyte]
+        meant = {word: analyte.unit for word, _ in words or [("...", 0)]}
+        # A map says all, so that what is read already has to stand in it too.
+        read = [word for word, _ in _by_count(counted.filter(~unread)) if fold(word) in analyte.spellings]
+        meant |= {word: conversion(one.analyte, word).unit for word in read}
         by = next((way.column for way in column.varying if way.by == "column" and not way.units), "UNIT")
-        units = ", ".join(f'{json.dumps(word, ensure_ascii=False)} = "{unit}"' for word in words or ("…",))
+        units = ", ".join(f'{json.dumps(word, ensure_ascii=False)} = "{unit}"' for word, unit in meant.items())
         yield UnitError(
             f"{n} of {whole} results of {one.analyte} state no unit that ircohort reads"
             + (f": {listed}." if listed else "."),
-            expected=f"Read are: {', '.join(entry.unit for entry in ANALYTES[one.analyte].conversions)}.",
-            next_step=f"Say what they mean, for example if it is {unit}: [units] {one.analyte} = "
+            expected=f"Read are: {', '.join(entry.unit for entry in analyte.conversions)}.",
+            next_step=f"Say what they mean, for example if it is {analyte.unit}: [units] {one.analyte} = "
             f"{{ column = {json.dumps(by, ensure_ascii=False)}, units = {{ {units} }} }}",
         )
+
+
+def _by_count(counted: pl.DataFrame) -> list[tuple[str, int]]:
+    """Give the words and how often each stands, the most frequent first."""
+    together = counted.drop_nulls("word").group_by("word").agg(pl.col("n").sum())
+    return together.sort("n", "word", descending=[True, False]).rows()
 
 
 def _may_be_unit(text: str) -> bool:
