@@ -196,6 +196,16 @@ def test_a_unit_that_most_rows_state_and_is_not_read_is_a_question(labs):
     assert ircohort.read(labs(text), config=meant).visits["insulin_uiu_ml"].count() == 39
 
 
+@pytest.mark.parametrize("unit", ["id", "unit"])
+def test_what_stands_in_a_wrong_column_of_units_is_not_shown(labs, unit):
+    text = LONG_COLUMNS + "".join(f"who{k},2020-01-01,Insulin,5,of who{k}\n" for k in range(15))
+    long = {"test": "test", "value": "value", "unit": unit}
+    with pytest.raises(UnitError) as asked:
+        ircohort.read(labs(text), config={"long": long, "columns": {"participant_id": "id"}})
+    assert "15 of 15 results of insulin state no unit that ircohort reads." in str(asked.value)
+    assert "who" not in str(asked.value)
+
+
 def test_a_unit_that_some_rows_state_and_is_not_read_rejects_them(labs):
     found = ircohort.read(labs(LONG_COLUMNS + results("mX/l", 20) + results("uIU/mL", 30, 20)), config=LONG_WITH_UNITS)
     assert found.rejected["rule"].to_list() == ["unknown_unit"] * 20

@@ -13,7 +13,7 @@ from ircohort.export import Export, FileRead
 from ircohort.normalisation.assembly import assemble
 from ircohort.normalisation.columns import Choice, Columns, Recognition, UnitSaid
 from ircohort.normalisation.context import REJECTED_COLUMNS, ContextReader, rejected_cells
-from ircohort.normalisation.contradictions import contradictions, unread_units
+from ircohort.normalisation.contradictions import contradictions
 from ircohort.normalisation.duplicates import settle
 from ircohort.normalisation.ledger import Ledger, account
 from ircohort.normalisation.notes import describe_columns, far_from_their_own, notes
@@ -29,6 +29,7 @@ from ircohort.normalisation.results import (
     with_row_rules,
 )
 from ircohort.normalisation.rules import RULES, Rule
+from ircohort.normalisation.unread import unread_units
 from ircohort.parallel import each, side_by_side
 from ircohort.schema import REJECTED
 

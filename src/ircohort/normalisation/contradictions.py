@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ircohort.errors import UnitError
 from ircohort.export import SOURCE_FILE, Export
-from ircohort.normalisation.columns import Columns, Recognised, Recognition, UnitSaid
+from ircohort.normalisation.columns import Recognised, Recognition
 from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import Policy
-from ircohort.normalisation.recognition import LEAST_FOR_QUESTION, PEOPLE_FOR_EVIDENCE, USUAL_MEDIAN
+from ircohort.normalisation.recognition import PEOPLE_FOR_EVIDENCE, USUAL_MEDIAN
 from ircohort.normalisation.results import Results, counts_of_readings
 from ircohort.parallel import each
-from ircohort.units import ANALYTES, Conversion, conversion, fold
+from ircohort.units import ANALYTES, Conversion, conversion
 
 USUAL: Mapping[str, tuple[float, float]] = {**USUAL_MEDIAN, "insulin": (1.5, 40)}
 """Medians beyond which values are held against another unit. Lean children have medians of fasting insulin about
@@ -47,9 +47,6 @@ pass over the results, whatever the number of groups."""
 LEAST, MOST = 1e-6, 1e9
 """Numbers beyond these are counted as these, so that a slip of the keyboard does not make bins by the million."""
 
-UNITS_SHOWN, LONGEST_UNIT = 6, 20
-"""How many spellings of units that are not read a question shows, and how long a text may be that is one."""
-
 Groups = Mapping[str, tuple[pl.Series, list[str]]]
 
 
@@ -74,44 +71,6 @@ def contradictions(
     for one, question in zip(concerned, each(found, concerned, export.height), strict=True):
         if question:
             yield one.analyte, question
-
-
-def unread_units(results: Iterable[Results], recognition: Recognition, said: Columns) -> Iterator[UnitError]:
-    """Ask for the unit of an analyte of which most results state one that is not read, unless the user said it all."""
-    for one in results:
-        column, stated = recognition[one.analyte], said.units.get(one.analyte, UnitSaid())
-        counted = pl.DataFrame({"word": one.readings["unit_text"], "n": counts_of_readings(one)})
-        unread = (one.readings["rule"] == "unknown_unit").fill_null(False)
-        n, whole = int(counted.filter(unread)["n"].sum()), int(counted["n"].sum())
-        if column is None or (stated.by and stated.units) or n < LEAST_FOR_QUESTION or n <= whole / 2:
-            continue
-        words = [(word, count) for word, count in _by_count(counted.filter(unread)) if _may_be_unit(word)]
-        listed = "; ".join(f"{count} state {word}" for word, count in words[:UNITS_SHOWN])
-        analyte = ANALYTES[one.analyte]
-        meant = {word: analyte.unit for word, _ in words or [("...", 0)]}
-        # A map says all, so that what is read already has to stand in it too.
-        read = [word for word, _ in _by_count(counted.filter(~unread)) if fold(word) in analyte.spellings]
-        meant |= {word: conversion(one.analyte, word).unit for word in read}
-        by = next((way.column for way in column.varying if way.by == "column" and not way.units), "UNIT")
-        units = ", ".join(f'{json.dumps(word, ensure_ascii=False)} = "{unit}"' for word, unit in meant.items())
-        yield UnitError(
-            f"{n} of {whole} results of {one.analyte} state no unit that ircohort reads"
-            + (f": {listed}." if listed else "."),
-            expected=f"Read are: {', '.join(entry.unit for entry in analyte.conversions)}.",
-            next_step=f"Say what they mean, for example if it is {analyte.unit}: [units] {one.analyte} = "
-            f"{{ column = {json.dumps(by, ensure_ascii=False)}, units = {{ {units} }} }}",
-        )
-
-
-def _by_count(counted: pl.DataFrame) -> list[tuple[str, int]]:
-    """Give the words and how often each stands, the most frequent first."""
-    together = counted.drop_nulls("word").group_by("word").agg(pl.col("n").sum())
-    return together.sort("n", "word", descending=[True, False]).rows()
-
-
-def _may_be_unit(text: str) -> bool:
-    """Tell a unit from a value that stands in the wrong column, which no message shows."""
-    return len(text) <= LONGEST_UNIT and any(character.isalpha() or character == "%" for character in text)
 
 
 def _groups(rows: Rows, export: Export) -> Groups:
