@@ -326,6 +326,19 @@ def test_readings_beyond_a_limit_are_triangles_at_the_limit_and_no_dots():
     assert not any("Open triangles" in words for words in words_on(plot.trajectories(make_detection(), make_visits())))
 
 
+def test_bounds_are_a_limit_as_detection_reads_them():
+    nan, infinite = math.nan, math.inf
+    bounds = {
+        (None, None): "neither", (None, 3.0): "below", (0.0, 3.0): "below", (1.0, 3.0): "below",
+        (nan, 3.0): "below", (3.0, 3.0): "neither", (0.0, None): "neither", (nan, None): "neither",
+        (nan, nan): "neither", (9.0, None): "above", (9.0, nan): "above", (9.0, infinite): "above",
+    }  # fmt: skip
+    lower, upper = zip(*bounds, strict=True)
+    below, above = style.beyond_limit(pl.DataFrame({"x_lower": lower, "x_upper": upper}, strict=False), "x")
+    found = ["below" if low else "above" if high else "neither" for low, high in zip(below, above, strict=True)]
+    assert dict(zip(bounds, found, strict=True)) == bounds
+
+
 def test_the_figures_of_the_cohort_say_that_readings_beyond_a_limit_are_among_them():
     visits = limited(make_visits())
     assert any(

@@ -85,7 +85,7 @@ def trajectories(
             panels[0].set_title(_title(person, labels), loc="left", pad=3)
             lowest = place + _COLUMNS_ACROSS >= shown.height
             _label_axes(*panels, person["marker"] or "insulin", first=column == 0, last=lowest)
-        drawn = frames.to_polars(visits).filter(pl.col("participant_id").is_in(shown["participant_id"].to_list()))
+        drawn = tables.readings.filter(pl.col("participant_id").is_in(shown["participant_id"].to_list()))
         beyond = any(_marks(drawn, column)["mark"].is_in(_BEYOND).any() for column in _READING.values())
         caption = _CAPTION + (_BEYOND_WORDS if beyond else "")
         figure.text(0.1, 0.1 / height, caption, fontsize=7.5, color=style.QUIET_TEXT, va="bottom")

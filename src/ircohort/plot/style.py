@@ -124,14 +124,19 @@ def glucose_cut_off(settings: Any) -> float:
 
 
 def beyond_limit(rows: pl.DataFrame, column: str) -> tuple[pl.Series, pl.Series]:
-    """Say which rows hold less than a limit of detection, and which hold more, by the bounds beside a column."""
+    """Say which rows hold less than a limit of detection, and which hold more, by the bounds beside a column.
+
+    Equal bounds are a value, and a lower bound of nothing is none.
+    """
     bounds = [f"{column}_lower", f"{column}_upper"]
     if not set(bounds) <= set(rows.columns):
         neither = pl.repeat(False, rows.height, eager=True)
         return neither, neither
-    lower, upper = (rows[name].cast(pl.Float64) for name in bounds)
-    below = upper.is_finite().fill_null(False)
-    return below, lower.is_not_null() & ~below
+    lower, upper = (pl.col(name).cast(pl.Float64).fill_nan(None) for name in bounds)
+    below = (upper.is_finite() & lower.ne_missing(upper)).fill_null(False)
+    above = ((lower > 0) & ~upper.is_finite().fill_null(False)).fill_null(False)
+    said = rows.select(below=below, above=above)
+    return said["below"], said["above"]
 
 
 def finite(value: float | None) -> float | None:
