@@ -22,7 +22,8 @@ from ircohort.export import TableSpec
 from ircohort.glycaemia import CRITERIA, CUT_OFFS, cut_off
 from ircohort.intake import STANDARD_INPUT
 from ircohort.normalisation import Choice, Columns, Policy, UnitSaid
-from ircohort.normalisation.columns import CONSTANTS, FLAGS, LONG_ROLES, NAMES, TIMES
+from ircohort.normalisation.columns import CONSTANTS, LONG_ROLES
+from ircohort.normalisation.headers import FLAGS, NAMES, TIMES
 from ircohort.normalisation.readings import CENSORED, DUPLICATES, THOUSANDS, is_date_format
 from ircohort.trajectory import ModelSettings
 from ircohort.units import ANALYTES, INSULIN_FACTORS, conversion

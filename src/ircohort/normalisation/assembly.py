@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from ircohort.glycaemia import worse_of
-from ircohort.normalisation.columns import FLAGS, SET_FLAGS, TEXTS
 from ircohort.normalisation.context import SEX
+from ircohort.normalisation.headers import FLAGS, SET_FLAGS, TEXTS
 from ircohort.normalisation.order import DAYS_PER_YEAR, Rows, runs
 from ircohort.normalisation.results import Results
 from ircohort.parallel import each

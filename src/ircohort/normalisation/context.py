@@ -11,7 +11,8 @@ import polars as pl
 from ircohort.errors import ColumnError
 from ircohort.export import SOURCE_FILE, SOURCE_ROW, Export, TextColumn
 from ircohort.normalisation.cells import cells_of, dialect_of
-from ircohort.normalisation.columns import FLAGS, TEXTS, Columns, Recognised, Recognition, own_header
+from ircohort.normalisation.columns import Columns, Recognised, Recognition
+from ircohort.normalisation.headers import FLAGS, TEXTS, own_header
 from ircohort.normalisation.order import DAYS_PER_YEAR, Rows, in_order
 from ircohort.normalisation.readings import Policy, read_dates, read_numbers
 

@@ -21,11 +21,10 @@ from ircohort.normalisation.columns import (
     UnitSaid,
     find_columns,
     names_tests,
-    own_header,
-    split_unit,
     with_columns,
 )
 from ircohort.normalisation.context import unreadable_flags
+from ircohort.normalisation.headers import own_header, split_unit
 from ircohort.normalisation.readings import Dialect, date_shares, read_dates, read_numbers
 from ircohort.units import ANALYTES, Analyte, conversion, fold
 

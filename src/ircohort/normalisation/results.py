@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ircohort.errors import RefusedError
 from ircohort.export import Export, TextColumn
 from ircohort.normalisation.cells import Pairs, dialect_of, taken_by_pattern, value_cells
-from ircohort.normalisation.columns import Recognised, Recognition, UnitSaid, own_header
+from ircohort.normalisation.columns import Recognised, Recognition, UnitSaid
 from ircohort.normalisation.context import rejected_cells
+from ircohort.normalisation.headers import own_header
 from ircohort.normalisation.order import Rows
 from ircohort.normalisation.readings import CellReader, Policy, Reading, as_frame
 from ircohort.normalisation.rules import OUTCOMES, RULES
