@@ -18,7 +18,6 @@ from __future__ import annotations
 from detection_trials import FEW_COHORTS, FLAG, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
 
 # isort: split
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -256,7 +255,6 @@ def main() -> None:
             def make(number: int, name: str = name, design: Design = design) -> Job:
                 return Job(f"power, {given.library}, {name}", design, number, given.work)
 
-            begun = time.perf_counter()
             work = partial(rate, library_size=given.library)
             files = workers.until(make, work, lambda _: False, given.cohorts, given.minutes)
             print(f"\n## {name}\n")
@@ -264,7 +262,6 @@ def main() -> None:
                 print("Not measured: no cohort was judged in the time given.", flush=True)
                 continue
             report(design, rated(files), given.library)
-            print(f"- {time.perf_counter() - begun:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
