@@ -418,6 +418,13 @@ def found(clinic):
     return landmark(clinic, AT, QUICK, seed=1)
 
 
+def test_normal_glucose_is_told_by_fitted_courses_also_where_detection_would_keep_few(clinic, found):
+    few = replace(QUICK, detection=replace(QUICK.detection, whole_up_to=0))
+    people = landmark(clinic, AT, few, seed=1).people
+    assert (people["normal_by"] == "fitted").sum() > 100
+    assert people.equals(found.people)
+
+
 def with_later_visits_changed(visits):
     later = pl.col("years") > AT
     return (

@@ -39,9 +39,6 @@ TURNS_AT_ONCE = 8192
 MANY = 50_000
 """Series above which a quarter of the draws must do."""
 
-CURVES_UP_TO = 20_000
-"""Series above which curves are given only where a window is at least possible."""
-
 SUFFIXES = ("_low", "", "_high")
 KEY = ("participant_id", "segment")
 
@@ -69,7 +66,8 @@ class Judge:
 
     ``expected`` change of the log marker per year of each series of the cohort, None where not asked for; ``prior``
     probability of somebody without readings, by length of follow-up in steps of a quarter of a year; ``turns`` (2, n)
-    probability that the marker of each series of the cohort rose and fell back, and that it fell and rose again.
+    probability that the marker of each series of the cohort rose and fell back, and that it fell and rose again;
+    ``whole`` whether curves, and the probability without TG:HDL, are given of everybody judged.
     """
 
     cohort: Cohort
@@ -77,7 +75,7 @@ class Judge:
     settings: DetectSettings
     noise: Noise
     expected: Floats | None
-    all_curves: bool
+    whole: bool
     prior: Floats
     turns: Floats
 
@@ -97,13 +95,14 @@ class Judge:
             "course": course(drawn, self.marker, ends, rule, self.settings.course_from, self.turns[:, place]),
             "stage": self._stage(ends),
             **self._changes(drawn, ends),
-            **self._where_possible(drawn, segments, place, probability),
+            **self._dated(drawn, segments, probability),
+            "probability_without_tg_hdl": self._without_tg_hdl(place, segments, probability),
             "prior": self.prior[_length(drawn.follow_up)],
             "by_population": self._by_population(present),
         }
         types = {"course": pl.String(), "stage": pl.String(), "by_population": pl.List(pl.Float64)}
         rows = pl.DataFrame(columns, schema_overrides=types).with_columns(pl.selectors.float().fill_nan(None))
-        shown = np.arange(len(place)) if self.all_curves else self._possible(probability)
+        shown = self._shown(probability)
         return Judged(rows, self._curves(drawn.take(shown), segments[shown]))
 
     def drawn(self, place: NDArray[np.intp], segments: pl.DataFrame, without: str | None) -> Drawn:
@@ -115,6 +114,10 @@ class Judge:
     def _possible(self, probability: Floats) -> NDArray[np.intp]:
         """Say whose windows are dated: two series together may make a window possible that neither does alone."""
         return np.flatnonzero(probability >= 0.5 * self.settings.possible_from)
+
+    def _shown(self, probability: Floats) -> NDArray[np.intp]:
+        """Say for whom everything is given that takes time or room: in large cohorts where a window is possible."""
+        return np.arange(len(probability)) if self.whole else self._possible(probability)
 
     def _beyond(self, beyond: NDArray[np.bool_] | None, n: int) -> Floats:
         return np.full(n, np.nan) if beyond is None else self.cohort.correction(beyond.mean(axis=1))
@@ -136,22 +139,21 @@ class Judge:
         changes["glucose_mg_dl_per_year"] = (ends.last_mg_dl - ends.first_mg_dl) / follow_up
         return {name: part for key, values in changes.items() for name, part in _triple(key, quantiles(values).T)}
 
-    def _where_possible(
-        self, drawn: Drawn, segments: pl.DataFrame, place: NDArray[np.intp], probability: Floats
-    ) -> dict[str, Floats]:
-        """Give what is asked for only where a window is at least possible; NaN elsewhere."""
-        rows, n = self._possible(probability), len(place)
+    def _dated(self, drawn: Drawn, segments: pl.DataFrame, probability: Floats) -> dict[str, Floats]:
+        """Date windows only where one is at least possible; NaN elsewhere."""
+        rows = self._possible(probability)
         dated = date_windows(drawn.take(rows), self.marker, self.settings.definition)
-        found: dict[str, Floats] = dict(_dated_columns(dated, segments["first"].to_numpy()[rows]))
-        found["probability_without_tg_hdl"] = np.full(len(rows), np.nan)
-        if self.marker == "insulin" and "tg_hdl" in self.cohort.axes.outcomes and len(rows):
-            alone = self.drawn(place[rows], segments[rows], without="tg_hdl")
-            present = window_draws(alone, self.marker, self.settings.definition)
-            found["probability_without_tg_hdl"] = self.cohort.correction(present.mean(axis=1))
-        whole = {name: np.full(n, np.nan) for name in found}
-        for name, values in found.items():
-            whole[name][rows] = values
-        return whole
+        found = _dated_columns(dated, segments["first"].to_numpy()[rows])
+        return {name: _spread_out(values, rows, len(probability)) for name, values in found}
+
+    def _without_tg_hdl(self, place: NDArray[np.intp], segments: pl.DataFrame, probability: Floats) -> Floats:
+        """Judge by insulin and glucose alone, in large cohorts only where a window is at least possible; else NaN."""
+        rows = self._shown(probability)
+        if self.marker != "insulin" or "tg_hdl" not in self.cohort.axes.outcomes or not len(rows):
+            return np.full(len(place), np.nan)
+        alone = self.drawn(place[rows], segments[rows], without="tg_hdl")
+        present = window_draws(alone, self.marker, self.settings.definition)
+        return _spread_out(self.cohort.correction(present.mean(axis=1)), rows, len(place))
 
     def _by_population(self, present: NDArray[np.bool_]) -> pl.Series:
         """Give the probability under each population."""
@@ -176,6 +178,13 @@ class Judge:
             }
             parts.append(pl.DataFrame(columns).select(*CURVE_SCHEMA))
         return pl.concat(parts)
+
+
+def _spread_out(values: Floats, rows: NDArray[np.intp], n: int) -> Floats:
+    """Give the values (k, ...) of some of ``n`` rows a place for each row, NaN for the others."""
+    spread = np.full((n, *values.shape[1:]), np.nan)
+    spread[rows] = values
+    return spread
 
 
 def _length(follow_up: Floats) -> NDArray[np.intp]:
@@ -236,7 +245,7 @@ def judge_series(
     longest = float((segments["last"] - segments["first"]).max())  # type: ignore[arg-type]
     prior = prior_shares(cohort, marker, longest, settings, noise)
     turns = _turns(cohort, marker, settings)
-    judge = Judge(cohort, marker, settings, noise, expected, cohort.keys.height <= CURVES_UP_TO, prior, turns)
+    judge = Judge(cohort, marker, settings, noise, expected, cohort.keys.height <= settings.whole_up_to, prior, turns)
     # Series of one length share a grid: side by side, they are judged at once.
     segments = segments.sort(pl.col("last") - pl.col("first"), *KEY)
     size = max(1, DRAWS_AT_ONCE // draws)

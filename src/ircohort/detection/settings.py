@@ -26,8 +26,10 @@ class DetectSettings:
     number of people from which a rise beyond the cohort's mean course is judged. ``censored`` says what a reading
     of insulin beyond a limit of detection is taken for: the ``interval`` in which it lies, half of the limit
     (``half_limit``), or nothing (``drop``). ``noise_check`` asks how many would be flagged if each person's visits
-    were dealt out anew; cohorts of more than 20,000 series are not asked. ``recalibrate`` asks, where there are
-    refits, by how much probabilities are too far from the middle, and corrects them.
+    were dealt out anew; cohorts of more than 20,000 series are not asked. In cohorts of more than ``whole_up_to``
+    series curves, and the probability without TG:HDL, are given only where a window is at least possible.
+    ``recalibrate`` asks, where there are refits, by how much probabilities are too far from the middle, and corrects
+    them.
     """
 
     min_rise: float = 0.25
@@ -44,6 +46,7 @@ class DetectSettings:
     expected_from: int = 300
     censored: str = "interval"
     noise_check: bool = True
+    whole_up_to: int = 20_000
     recalibrate: bool = True
 
     def __post_init__(self) -> None:
@@ -60,6 +63,7 @@ class DetectSettings:
             (64 <= self.draws <= 65536, "draws", "64 to 65536"),
             (0 <= self.refits <= min(64, self.draws), "refits", "0 to 64"),
             (self.refit_up_to >= 0, "refit_up_to", "0 or more"),
+            (self.whole_up_to >= 0, "whole_up_to", "0 or more"),
             (self.expected_from >= 1, "expected_from", "1 or more"),
             (self.censored in CENSORED, "censored", f"one of {', '.join(CENSORED)}"),
             (isinstance(self.noise_check, bool), "noise_check", "True or False"),

@@ -68,9 +68,8 @@ def people_of(people: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     joined = judged.group_by("participant_id", maintain_order=True).agg(
         *(
             pl.when(pl.col(name).is_not_null().any()).then(1 - (1 - pl.col(name)).product()).alias(name)
-            for name in ("probability", "probability_beyond_expected", "prior")
+            for name in ("probability", "probability_beyond_expected", "probability_without_tg_hdl", "prior")
         ),
-        pl.col("probability_without_tg_hdl").sort_by("probability").last(),
         pl.col("rising").max(),
         *(pl.col(f"rise_pct{suffix}").sort_by("probability").last() for suffix in SUFFIXES),
         *(years.sort_by("probability").last().alias(name) for name, years in surest.items()),
@@ -141,8 +140,7 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
 def participants_table(rows: pl.DataFrame) -> pl.DataFrame:
     """PARTICIPANTS: the rise is given where a window is at least possible."""
     shown = pl.col("verdict").is_in(["hidden_window", "possible"])
-    held = [f"rise_pct{suffix}" for suffix in SUFFIXES] + ["probability_without_tg_hdl"]
-    hidden = [pl.when(shown).then(pl.col(name)).alias(name) for name in held]
+    hidden = [pl.when(shown).then(pl.col(f"rise_pct{suffix}")).alias(f"rise_pct{suffix}") for suffix in SUFFIXES]
     return schema.arrange(rows.with_columns(hidden), schema.PARTICIPANTS).select(schema.PARTICIPANTS.names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ from ircohort.prognosis.weibull import fit_weibull, risk
 from ircohort.turnbull import event_free, turnbull
 
 Floats = NDArray[np.float64]
+
+FITTED_UP_TO = 200_000
+"""Series for which detection gives fitted courses here: who had normal glucose is told by them."""
 
 
 def landmark(visits: Any, at: float, settings: LandmarkSettings | None = None, *, seed: int = 0) -> Landmark:
@@ -72,7 +76,8 @@ def landmark(visits: Any, at: float, settings: LandmarkSettings | None = None, *
     rules, back = settings or LandmarkSettings(), kind_of(visits)
     table = schema.require(to_polars(visits), schema.VISITS)
     _require_time(at)
-    detection = detect(back(classified(up_to(table, at))), rules.detection, seed=seed)
+    whole = max(rules.detection.whole_up_to, FITTED_UP_TO)
+    detection = detect(back(classified(up_to(table, at))), replace(rules.detection, whole_up_to=whole), seed=seed)
     return follow(visits, at, detection, rules, seed=seed)
 
 
