@@ -236,6 +236,16 @@ def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     assert fitted.populations[0].log_likelihood == pytest.approx(everyone * 150 / N, rel=0.1)
 
 
+def test_it_is_told_where_the_population_of_a_large_cohort_is_taken_for_known(
+    visits: pl.DataFrame, found: Detection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", N - 2)
+    monkeypatch.setattr(model, "CLEARLY_VISIBLE", 0.0)
+    quick = detect(visits, replace(FAST, refit_up_to=N - 1), seed=3)
+    assert sum("is taken for known" in note for note in quick.notes) == 1
+    assert not any("is taken for known" in note for note in found.notes)
+
+
 def test_a_large_cohort_whose_part_shows_too_little_of_how_slopes_differ_is_learned_from_a_larger_part(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,7 +525,7 @@ def test_without_tg_hdl_insulin_and_glucose_are_judged_alone(found: Detection) -
     assert got.participants["tg_hdl_pct_per_year"].null_count() == N
     assert set(got.curves["marker"]) == {"insulin", "glucose"}
     beside = found.participants.drop_nulls("probability_without_tg_hdl")
-    assert beside.height == found.participants.filter(pl.col("probability") >= 0.5).height
+    assert beside.height == found.participants["probability"].count()
     alone = got.participants.join(beside, on="participant_id")
     gap = (alone["probability"] - alone["probability_without_tg_hdl_right"]).abs()
     assert gap.mean() < 0.1
@@ -536,7 +546,12 @@ def test_the_rise_beyond_the_expected_course_takes_people_enough(found: Detectio
     assert found.participants["probability_beyond_expected"].null_count() == N
     assert DetectSettings().expected_from == 300
     assert any("takes 1000 people or more" in note for note in found.notes)
-    allowed = detect(cohort(), replace(FAST, expected_from=N), seed=3).participants
+    either = pl.when(pl.col("participant_id") < "150").then(pl.lit("female")).otherwise(pl.lit("male"))
+    sex = pl.when(pl.col("participant_id") > "000").then(either)
+    told = detect(cohort().with_columns(sex=sex, age=pl.lit(None, pl.Float64)), replace(FAST, expected_from=N), seed=3)
+    assert "The expected course of insulin takes no account of age: it is not known of enough people." in told.notes
+    assert "In 1 series sex is not known: the average is expected of insulin there." in told.notes
+    allowed = told.participants
     assert allowed["probability_beyond_expected"].null_count() == 0
     assert (allowed["probability_beyond_expected"] <= allowed["probability"]).mean() > 0.95  # the mean course rises
 

@@ -52,7 +52,10 @@ def test_noise_only_flags_next_to_nobody_and_is_said_to_be_no_estimate_of_false_
 ) -> None:
     _, found = clinic
     assert found.flagged_by_noise == 0
-    assert any("That is no estimate of false flags" in note for note in found.notes)
+    assert any(
+        "at random, nobody would be judged" in note and "That is no estimate of false flags" in note
+        for note in found.notes
+    )
     assert found.n_flagged > 10
 
 
@@ -62,21 +65,24 @@ def test_the_share_of_flagged_people_without_an_event_is_told(clinic: tuple[Simu
     assert "are flagged too" in notes[0]
 
 
-def test_permuted_visits_bring_nobody_to_a_flag() -> None:
-    """Each person's visits dealt out anew over the own dates."""
-    visits = visits_of(simulate(CLINIC, seed=2), units="us").sort("participant_id", "years")
-    chance = pl.Series(np.random.default_rng(2).random(visits.height))
+@pytest.mark.parametrize(("seed", "refused"), [(2, True), (3, False), (17, False)])
+def test_permuted_visits_bring_nobody_to_a_flag(seed: int, refused: bool) -> None:
+    """Each person's visits dealt out anew over the own dates; where that is judged at all, by its own readings."""
+    visits = visits_of(simulate(CLINIC, seed=seed), units="us").sort("participant_id", "years")
+    chance = pl.Series(np.random.default_rng(seed).random(visits.height))
     kept = ["participant_id", "years"]
     dealt = visits.with_columns(chance.alias("chance")).sort("participant_id", "chance").drop("chance", "years")
     permuted = pl.concat([visits.select(kept), dealt.drop("participant_id")], how="horizontal")
-    found = detect(permuted, FAST, seed=2)
+    found = detect(permuted, FAST, seed=seed)
+    assert (found.participants["probability"].count() == 0) == refused
     assert found.participants.filter(pl.col("probability") >= 0.8).height == 0
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_in_a_cohort_that_loses_no_sensitivity_nobody_comes_to_a_flag(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "refused"), [(3, True), (4, True), (8, False)])
+def test_in_a_cohort_that_loses_no_sensitivity_nobody_comes_to_a_flag(seed: int, refused: bool) -> None:
     simulated, found = judged(replace(CLINIC, kappa_median=0.0), seed)
     assert not simulated.truth["hidden_window"].any()
+    assert (found.participants["probability"].count() == 0) == refused
     assert found.participants.filter(pl.col("probability") >= 0.8).height == 0
     assert found.n_flagged == 0
 

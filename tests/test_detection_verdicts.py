@@ -1,5 +1,6 @@
 """From probabilities to verdicts, reasons, windows, and how many flags are expected to be false."""
 
+import math
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ircohort.detection import DetectSettings
-from ircohort.detection.expected import expected_change
+from ircohort.detection.expected import ExpectedChange, expected_change
 from ircohort.detection.false_flags import expected_false
 from ircohort.detection.verdict import SERIAL, STEP, decide, windows_table
 from ircohort.errors import UsageError
@@ -218,6 +219,7 @@ def test_the_expected_change_is_that_of_statsmodels() -> None:
             "series": series,
             "since": since,
             "insulin": level[series] + slope[series] * since + rng.normal(0, 0.2, n * visits),
+            "insulin_low": pl.Series([None] * n * visits, dtype=pl.Float64),
             "age_first": age[series],
             "sex": [("male", "female")[w] for w in woman[series]],
         }
@@ -245,19 +247,63 @@ def test_the_expected_change_is_that_of_statsmodels() -> None:
     assert np.polyfit(age, found.per_year, 1)[0] == pytest.approx(-0.001, abs=8e-4)
 
 
-def test_age_and_sex_leave_the_expected_course_where_they_are_not_known_of_everybody() -> None:
+def drawn_readings(n: int = 60, visits: int = 5) -> pl.DataFrame:
+    """Draw readings of log insulin that rise by 0.04 a year, ages that differ and two sexes."""
     rng = np.random.default_rng(3)
-    series, since = np.repeat(np.arange(60), 5), np.tile(np.arange(5.0), 60)
-    y = 2 + 0.04 * since + rng.normal(0, 0.3, 60)[series] + rng.normal(0, 0.03, 60)[series] * since
-    table = pl.DataFrame({"series": series, "since": since, "insulin": y + rng.normal(0, 0.2, 300)})
-    unknown = table.with_columns(
-        age_first=pl.when(pl.col("series") > 0).then(pl.lit(50.0)), sex=pl.lit(None, pl.String)
+    series, since = np.repeat(np.arange(n), visits), np.tile(np.arange(float(visits)), n)
+    y = 2 + 0.04 * since + rng.normal(0, 0.3, n)[series] + rng.normal(0, 0.03, n)[series] * since
+    return pl.DataFrame(
+        {
+            "series": series,
+            "since": since,
+            "insulin": y + rng.normal(0, 0.2, n * visits),
+            "insulin_low": pl.Series([None] * n * visits, dtype=pl.Float64),
+            "insulin_high": pl.Series([None] * n * visits, dtype=pl.Float64),
+            "age_first": rng.uniform(30, 70, n)[series],
+            "sex": np.array(["male", "female"])[rng.integers(0, 2, n)][series],
+        }
     )
-    found = expected_change(unknown, "insulin")
+
+
+def expected_of(readings: pl.DataFrame) -> ExpectedChange:
+    found = expected_change(readings, "insulin")
     assert found is not None
-    assert found.terms == ()
+    return found
+
+
+def test_what_is_not_known_of_most_or_is_the_same_for_all_leaves_the_expected_course() -> None:
+    unknown = drawn_readings().with_columns(age_first=pl.lit(50.0), sex=pl.when(pl.col("series") > 30).then("sex"))
+    found = expected_of(unknown)
+    assert (found.terms, found.unknown) == ((), {"age_first": 0, "woman": 31})
     assert np.ptp(found.per_year) == 0
     assert found.per_year[0] == pytest.approx(0.04, abs=0.02)
+
+
+def test_few_of_unknown_sex_are_taken_for_average_and_the_others_keep_theirs() -> None:
+    table = drawn_readings()
+    found = expected_of(table.with_columns(sex=pl.when(pl.col("series") > 0).then("sex")))
+    assert (found.terms, found.unknown) == (("age_first", "woman"), {"age_first": 0, "woman": 1})
+    np.testing.assert_allclose(found.per_year[1:], expected_of(table).per_year[1:], atol=5e-3)
+    people = table.group_by("series", maintain_order=True).first()
+    age, woman = people["age_first"].to_numpy(), (people["sex"] == "female").to_numpy().astype(float)
+    terms = np.column_stack([np.ones(60), age - age.mean(), woman - woman[1:].mean()])
+    effects, *_ = np.linalg.lstsq(terms[1:], found.per_year[1:])
+    assert found.per_year[0] == pytest.approx(terms[0, :2] @ effects[:2])
+
+
+def test_readings_beyond_a_limit_count_for_the_expected_course() -> None:
+    table = drawn_readings(300)
+    low = pl.col("insulin") < 1.9
+    limited = table.with_columns(
+        insulin=pl.when(~low).then("insulin"),
+        insulin_low=pl.when(low).then(-math.inf),
+        insulin_high=pl.when(low).then(1.9),
+    )
+    assert 0.2 < limited["insulin"].null_count() / limited.height < 0.5
+    rise = expected_of(table).per_year.mean()
+    assert expected_of(limited).per_year.mean() == pytest.approx(rise, abs=0.003)
+    without = limited.with_columns(pl.lit(None, dtype=pl.Float64).alias("insulin_low"))
+    assert expected_of(without).per_year.mean() < rise - 0.006  # left out, the rise looks slower
 
 
 # Settings
@@ -276,6 +322,7 @@ def test_age_and_sex_leave_the_expected_course_where_they_are_not_known_of_every
         ("draws", 3),
         ("refits", 65),
         ("refit_up_to", -1),
+        ("whole_up_to", -1),
         ("expected_from", 0),
         ("censored", "ignore"),
         ("noise_check", "no"),

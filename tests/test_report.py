@@ -291,7 +291,8 @@ def words_of(analysis: Any, **options: Any) -> str:
 def test_the_first_sentence_says_what_was_found():
     assert (
         "2 of 4 people whose data can be judged (50 %) are flagged as showing insulin rising while their "
-        "fitted glucose was normal; in the cohort as a whole the hidden window before confirmed prediabetes "
+        "fitted glucose was normal, of these 0.1 (0–1) expected to be false; in the cohort as a whole the hidden "
+        "window before confirmed prediabetes "
         "lasted 6.5 years (95 % interval 4.3–7.1)."
     ) in words_of(make_analysis())
 

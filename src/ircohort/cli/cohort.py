@@ -192,8 +192,25 @@ def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, qu
     write_frame(found.participants, out, form)
     if windows_file:
         write_frame(found.windows, windows_file, form)
+    for line in _found(found):
+        say(line, quiet)
     for note in found.notes:
         say(f"Note: {note}", quiet)
+
+
+def _found(detection: Any) -> list[str]:
+    """Say how many are flagged, how many of these flags are expected to be false, and how much people differ."""
+    judged = detection.participants["probability"].count()
+    lines = [f"{detection.n_flagged:,} of {judged:,} people judged are flagged"]
+    if detection.expected_false is not None:
+        between = f"{detection.expected_false_low:.0f} to {detection.expected_false_high:.0f}"
+        lines[0] += f", {detection.expected_false:.1f} of these expected to be false (95 % interval {between})"
+    lines += [
+        f"Yearly change of {row['marker']}: SD between people {row['slope_sd_pct_per_year']:.1f} % (95 % interval "
+        f"{row['slope_sd_low']:.1f} to {row['slope_sd_high']:.1f})"
+        for row in detection.population.filter("identifiable").to_dicts()
+    ]
+    return [f"{line}." for line in lines]
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,53 +10,84 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ircohort.errors import ModelError
-from ircohort.lmm import fit
+from ircohort.lmm import fit, fit_censored
 
 Floats = NDArray[np.float64]
+
+TERMS: Mapping[str, str] = {"age_first": "age", "woman": "sex"}
+"""What the expected change may depend on, and what it is called."""
+
+SHARE_KNOWN = 0.5
+"""Share of series in which age or sex must be known for the expected change to depend on it."""
 
 
 @dataclass(frozen=True)
 class ExpectedChange:
-    """Change of the log marker per year that is expected of each series (n,); ``terms`` it depends on."""
+    """Change of the log marker per year that is expected of each series (n,); ``terms`` it depends on.
+
+    ``unknown``: in how many series each of :data:`TERMS` is not known.
+    """
 
     per_year: Floats
     terms: tuple[str, ...]
+    unknown: Mapping[str, int]
 
 
-def expected_change(readings: pl.DataFrame, marker: str) -> ExpectedChange | None:
+def expected_change(
+    readings: pl.DataFrame, marker: str, learn_from: NDArray[np.intp] | None = None
+) -> ExpectedChange | None:
     """Model how the log marker changes with time since the first visit, by age at that visit and sex.
 
     A linear mixed model with a level and a slope of each series. Only the products with time enter the expected change,
-    so that how old people differ from young ones, men from women, plays no part.
+    so that how old people differ from young ones, men from women, plays no part. Who is of unknown age or sex is taken
+    for average; what is unknown of more than half, or the same for everybody, leaves the model.
 
     Parameters
     ----------
     readings
         ``series`` (numbered from 0, in order), ``since`` (years), the log marker, ``age_first`` (at the first visit of
-        the series) and ``sex``; age or sex leave the model where unknown of somebody or the same for everybody.
+        the series) and ``sex``; ``insulin_low`` and ``insulin_high``, the logs of the bounds of readings of insulin
+        beyond a limit, null for others.
+    learn_from
+        Series that are enough to learn from where readings lie beyond a limit, for speed; None for all.
 
     Returns
     -------
     ExpectedChange
         None where the model cannot be fitted.
     """
-    known = readings.filter(pl.col(marker).is_not_null()).select(
-        "series", "since", marker, "age_first", (pl.col("sex") == "female").cast(pl.Float64).alias("woman")
-    )
     people = readings.group_by("series", maintain_order=True).agg(
         pl.col("age_first").first(), (pl.col("sex").first() == "female").cast(pl.Float64).alias("woman")
     )
-    varying = [name for name in ("age_first", "woman") if not people[name].null_count() and people[name].n_unique() > 1]
-    centres = {name: float(people[name].mean()) for name in varying}  # type: ignore[arg-type]
-    centred = known.with_columns(pl.col(name) - centre for name, centre in centres.items())
-    terms = " + ".join([marker, *varying][1:])
-    formula = f"{marker} ~ since * ({terms}) + (since | series)" if varying else f"{marker} ~ since + (since | series)"
+    unknown = {name: people[name].null_count() for name in TERMS}
+    terms = [
+        name
+        for name, count in unknown.items()
+        if count <= (1 - SHARE_KNOWN) * people.height and people[name].drop_nulls().n_unique() > 1
+    ]
+    centred = people.select("series", *(pl.col(name).cast(pl.Float64) - pl.col(name).mean() for name in terms))
+    centred = centred.with_columns(pl.col(terms).fill_null(0.0))
+    table = readings.drop(*TERMS, strict=False).join(centred, on="series", maintain_order="left")
+    among = f"since * ({' + '.join(terms)})" if terms else "since"
     try:
-        fixed = fit(formula, centred).fixed
+        estimate = _estimate(f"{marker} ~ {among} + (since | series)", table, marker, learn_from)
     except ModelError:
         return None
-    estimate = dict(zip(fixed["term"].to_list(), fixed["estimate"].to_list(), strict=True))
     per_year = np.full(people.height, estimate["since"])
-    for name, centre in centres.items():
-        per_year += estimate[f"since:{name}"] * (people[name].to_numpy() - centre)
-    return ExpectedChange(per_year, tuple(varying))
+    for name in terms:
+        per_year += estimate[f"since:{name}"] * centred[name].to_numpy()
+    return ExpectedChange(per_year, tuple(terms), unknown)
+
+
+def _estimate(formula: str, table: pl.DataFrame, marker: str, learn_from: NDArray[np.intp] | None) -> dict[str, float]:
+    """Fit the model: readings beyond a limit of detection count as the intervals in which they lie."""
+    if marker != "insulin" or not table["insulin_low"].count():
+        fixed = fit(formula, table.filter(pl.col(marker).is_not_null())).fixed
+    else:
+        if learn_from is not None:
+            table = table.filter(pl.col("series").is_in(pl.Series(learn_from).implode()))
+        beyond = pl.col("insulin_low").is_not_null()
+        ends = [pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in ("insulin_low", "insulin_high")]
+        known = table.filter(beyond | pl.col(marker).is_not_null()).with_columns(ends)
+        fixed = fit_censored(formula, known, lower="insulin_low", upper="insulin_high").fixed
+    return dict(zip(fixed["term"].to_list(), fixed["estimate"].to_list(), strict=True))

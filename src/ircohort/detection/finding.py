@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from ircohort import frames
-from ircohort.detection.cohort import MARKERS, Cohort, fit_cohort, permuted_cohort
+from ircohort.detection.cohort import GROW_FROM, MARKERS, Cohort, evenly, fit_cohort, permuted_cohort
 from ircohort.detection.expected import ExpectedChange, expected_change
 from ircohort.detection.false_flags import expected_false
 from ircohort.detection.findings import CURVE_SCHEMA, KEY, Judged, judge_series
 from ircohort.detection.narrative import cohort_notes, cohort_obstacle, population_table
+from ircohort.detection.noise_only import NOISE_UP_TO, NoiseOnly
 from ircohort.detection.selection import Series, select_series
 from ircohort.detection.settings import Detection, DetectSettings
 from ircohort.detection.steps import Step, calendar_step
@@ -27,9 +28,6 @@ from ircohort.detection.verdict import (
     with_numbers,
 )
 from ircohort.parallel import on_one_blas_thread
-
-NOISE_UP_TO = 20_000
-"""Series above which the cohort is not judged a second time with its visits dealt out anew."""
 
 
 def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0) -> Detection:
@@ -88,7 +86,7 @@ def detect(visits: Any, settings: DetectSettings | None = None, *, seed: int = 0
         expected_false=false.expected,
         expected_false_low=false.low,
         expected_false_high=false.high,
-        flagged_by_noise=noise,
+        flagged_by_noise=noise.n_flagged if noise else None,
         settings=rules,
         notes=(*series.notes, *cohort_notes(cohort, rows, rules, findings.steps, findings.expected, noise)),
     )
@@ -119,8 +117,9 @@ def _judge(series: Series, cohort: Cohort | None, settings: DetectSettings, seed
         numbered = _numbered(series, cohort)
         steps[marker] = _step(numbered, marker, seed)
         enough = series.people.height >= settings.expected_from
-        expected[marker] = expected_change(numbered, marker) if enough else None
-        change = expected[marker]
+        learn_from = evenly(cohort.sums, GROW_FROM) if cohort.limits.rows.size else None
+        change = expected_change(numbered, marker, learn_from) if enough else None
+        expected[marker] = change
         parts.append(judge_series(segments, cohort, marker, settings, change.per_year if change else None, seed))
     return _Findings(
         with_numbers(series.segments, [part.series for part in parts]),
@@ -167,13 +166,13 @@ def _refusal(cohort: Cohort | None, settings: DetectSettings) -> pl.Expr:
     return pl.col("marker").replace_strict(reasons, default=None, return_dtype=pl.String)
 
 
-def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings, seed: int) -> int | None:
+def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings, seed: int) -> NoiseOnly | None:
     """Count who would be flagged if each person's visits were dealt out anew; None where that was not asked."""
     if cohort is None or not settings.noise_check or cohort.keys.height > NOISE_UP_TO:
         return None
     rules = replace(settings, refits=0)
     dealt = permuted_cohort(cohort, rules, seed)
-    count = 0
+    n_judged, n_flagged = 0, 0
     for marker in MARKERS:
         segments = series.segments.filter(pl.col("obstacle").is_null() & (pl.col("marker") == marker))
         if not segments.height or cohort_obstacle(cohort, marker, settings):
@@ -183,5 +182,6 @@ def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings,
         placed = segments.join(dealt.keys.with_row_index("place"), on=KEY, how="left", maintain_order="left")
         found = judge_series(placed, dealt, marker, rules, None, seed).series
         flagged = (pl.col("probability") >= settings.flag_from) & (pl.col("probability") > pl.col("prior"))
-        count += found.filter(flagged)["participant_id"].n_unique()
-    return count
+        n_judged += found["participant_id"].n_unique()
+        n_flagged += found.filter(flagged)["participant_id"].n_unique()
+    return NoiseOnly(n_judged, n_flagged)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from ircohort.detection.cohort import MARKERS, READINGS_FOR_A_BEND, SERIES_FOR_A_BEND, Cohort
-from ircohort.detection.expected import ExpectedChange
+from ircohort.detection.cohort import GROW_FROM, MARKERS, READINGS_FOR_A_BEND, SERIES_FOR_A_BEND, Cohort
+from ircohort.detection.expected import TERMS, ExpectedChange
+from ircohort.detection.noise_only import NOISE_UP_TO, NoiseOnly
 from ircohort.detection.settings import DetectSettings
 from ircohort.detection.steps import Step
 
@@ -62,7 +63,7 @@ def cohort_notes(
     settings: DetectSettings,
     steps: dict[str, Step | None],
     expected: dict[str, ExpectedChange | None],
-    noise: int | None,
+    noise: NoiseOnly | None,
 ) -> list[str]:
     """Give the sentences about a cohort; ``rows`` are the participants with their verdict."""
     notes = []
@@ -73,20 +74,22 @@ def cohort_notes(
     judged = rows.filter(pl.col("probability").is_not_null())
     if cohort is None or not judged.height:
         return notes
-    notes += _about_model(cohort, judged)
+    notes += _about_model(cohort, judged, settings)
     for marker in judged["marker"].unique(maintain_order=True):
         notes += _about_checks(cohort, marker, steps.get(marker))
         notes += _about_expected(_NAMES[marker], rows.height, expected.get(marker), settings)
-    return notes + _about_flags(judged, noise)
+    return [*notes, *_about_flags(judged), *_about_noise(settings, noise)]
 
 
-def _about_model(cohort: Cohort, judged: pl.DataFrame) -> list[str]:
+def _about_model(cohort: Cohort, judged: pl.DataFrame, settings: DetectSettings) -> list[str]:
     notes = []
     if cohort.straight:
         notes.append(
             "Courses of the marker are straight lines: bends take at least "
             f"{SERIES_FOR_A_BEND} series that can be judged, half of them with {READINGS_FOR_A_BEND} readings or more."
         )
+    elif all(population.straight.all() for population in cohort.populations):
+        notes.append("Courses of the marker are straight lines: that they bend does not show in this cohort.")
     if len({population.upward for population in cohort.populations}) > 1:
         notes.append(
             "Readings hardly tell whether slopes of the marker spread to both sides or upwards only; both kinds of "
@@ -96,6 +99,11 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame) -> list[str]:
         notes.append(
             "Probabilities from 0.3 to 0.7 may be off by up to 0.1: that they can be taken at their word was shown in "
             f"simulation for {CALIBRATED_FROM} people or more."
+        )
+    if cohort.keys.height > settings.refit_up_to and not cohort.refitted:
+        notes.append(
+            f"The population was learned from {GROW_FROM:,} of {cohort.keys.height:,} series and is taken for known: "
+            "probabilities in the middle may be too high by up to 0.1 (docs/detection.md)."
         )
     unsettled = sum(not population.converged for population in cohort.populations)
     if unsettled and not cohort.refitted:
@@ -126,23 +134,37 @@ def _about_expected(name: str, n_people: int, expected: ExpectedChange | None, s
         ]
     if expected is None:
         return [f"The rise of {name} beyond the expected course is not given: its model could not be fitted."]
-    if not expected.terms:
-        return [f"The expected course of {name} is the cohort's mean: age and sex are not known of everybody."]
-    return []
-
-
-def _about_flags(judged: pl.DataFrame, noise: int | None) -> list[str]:
     notes = []
-    never = judged.filter(~pl.col("event").fill_null(False))
-    if never.height:
-        flagged = never.filter(pl.col("verdict") == "hidden_window").height
-        notes.append(
-            f"Of {never.height:,} people judged in whom no event was confirmed, {flagged:,} "
-            f"({100 * flagged / never.height:.1f} %) are flagged too."
-        )
-    if noise is not None:
-        notes.append(
-            f"Noise only: with each person's visits dealt out anew at random, {noise:,} would be flagged. "
-            "That is no estimate of false flags."
-        )
+    for term, count in expected.unknown.items():
+        what = TERMS[term]
+        if count and term in expected.terms:
+            notes.append(f"In {count:,} series {what} is not known: the average is expected of {name} there.")
+        elif count:
+            notes.append(f"The expected course of {name} takes no account of {what}: it is not known of enough people.")
     return notes
+
+
+def _about_flags(judged: pl.DataFrame) -> list[str]:
+    never = judged.filter(~pl.col("event").fill_null(False))
+    if not never.height:
+        return []
+    flagged = never.filter(pl.col("verdict") == "hidden_window").height
+    return [
+        f"Of {never.height:,} people judged in whom no event was confirmed, {flagged:,} "
+        f"({100 * flagged / never.height:.1f} %) are flagged too."
+    ]
+
+
+def _about_noise(settings: DetectSettings, noise: NoiseOnly | None) -> list[str]:
+    if noise is None:
+        if not settings.noise_check:
+            return []
+        return [f"Noise only is not counted in a cohort of more than {NOISE_UP_TO:,} series."]
+    found = (
+        f"{noise.n_flagged:,} of {noise.n_judged:,} judged would be flagged"
+        if noise.n_judged
+        else "nobody would be judged, as slopes would not differ beyond chance"
+    )
+    return [
+        f"Noise only: with each person's visits dealt out anew at random, {found}. That is no estimate of false flags."
+    ]

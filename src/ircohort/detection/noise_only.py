@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ircohort.detection.censoring import Limits
 from ircohort.detection.sums import Readings
+
+NOISE_UP_TO = 20_000
+"""Series above which the cohort is not judged a second time with its visits dealt out anew."""
+
+
+@dataclass(frozen=True)
+class NoiseOnly:
+    """How many people would be judged, and flagged, if visits were dealt out anew."""
+
+    n_judged: int
+    n_flagged: int
 
 
 def permuted(readings: Readings, limits: Limits, seed: int) -> tuple[Readings, Limits]:

@@ -154,9 +154,15 @@ def summary(facts: Facts) -> str:
         first = (
             f"{count(found.n_flagged)} of {counted(found.n_assessable, 'person', 'people')} whose data can be judged "
             f"({part}) {'is' if found.n_flagged == 1 else 'are'} flagged as showing {_risen(found.flagged)} while "
-            "their fitted glucose was normal"
+            f"their fitted glucose was normal{_of_these_false(found)}"
         )
     return f"{first}; {_cohort_clause(facts.course)}."
+
+
+def _of_these_false(found: Individuals) -> str:
+    if found.expected_false.value is None:
+        return ""
+    return f", of these {false_flags(found)} expected to be false"
 
 
 def _risen(people: Sequence[Person]) -> str:
