@@ -65,9 +65,8 @@ def expected_change(
         for name, count in unknown.items()
         if count <= (1 - SHARE_KNOWN) * people.height and people[name].drop_nulls().n_unique() > 1
     ]
-    centred = people.select("series", *(pl.col(name).cast(pl.Float64) - pl.col(name).mean() for name in terms))
-    centred = centred.with_columns(pl.col(terms).fill_null(0.0))
-    table = readings.drop(*TERMS, strict=False).join(centred, on="series", maintain_order="left")
+    centred = people.select((pl.col(name).cast(pl.Float64) - pl.col(name).mean()).fill_null(0.0) for name in terms)
+    table = readings.with_columns(centred[name].gather(readings["series"]) for name in terms)
     among = f"since * ({' + '.join(terms)})" if terms else "since"
     try:
         estimate = _estimate(f"{marker} ~ {among} + (since | series)", table, marker, learn_from)
