@@ -220,6 +220,7 @@ def test_the_expected_change_is_that_of_statsmodels() -> None:
             "since": since,
             "insulin": level[series] + slope[series] * since + rng.normal(0, 0.2, n * visits),
             "insulin_low": pl.Series([None] * n * visits, dtype=pl.Float64),
+            "insulin_high": pl.Series([None] * n * visits, dtype=pl.Float64),
             "age_first": age[series],
             "sex": [("male", "female")[w] for w in woman[series]],
         }

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 TERMS: Mapping[str, str] = {"age_first": "age", "woman": "sex"}
 """What the expected change may depend on, and what it is called."""
 
+_BOUNDS = ("insulin_low", "insulin_high")
+
 SHARE_KNOWN = 0.5
 """Share of series in which age or sex must be known for the expected change to depend on it."""
 
@@ -66,7 +68,10 @@ def expected_change(
         if count <= (1 - SHARE_KNOWN) * people.height and people[name].drop_nulls().n_unique() > 1
     ]
     centred = people.select((pl.col(name).cast(pl.Float64) - pl.col(name).mean()).fill_null(0.0) for name in terms)
-    table = readings.with_columns(centred[name].gather(readings["series"]) for name in terms)
+    bounds = _BOUNDS if marker == "insulin" else ()
+    table = readings.select("series", "since", marker, *bounds).with_columns(
+        centred[name].gather(readings["series"]) for name in terms
+    )
     among = f"since * ({' + '.join(terms)})" if terms else "since"
     try:
         estimate = _estimate(f"{marker} ~ {among} + (since | series)", table, marker, learn_from)
@@ -80,13 +85,13 @@ def expected_change(
 
 def _estimate(formula: str, table: pl.DataFrame, marker: str, learn_from: NDArray[np.intp] | None) -> dict[str, float]:
     """Fit the model: readings beyond a limit of detection count as the intervals in which they lie."""
-    if marker != "insulin" or not table["insulin_low"].count():
+    if "insulin_low" not in table.columns or not table["insulin_low"].count():
         fixed = fit(formula, table.filter(pl.col(marker).is_not_null())).fixed
     else:
         if learn_from is not None:
             table = table.filter(pl.col("series").is_in(pl.Series(learn_from).implode()))
         beyond = pl.col("insulin_low").is_not_null()
-        ends = [pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in ("insulin_low", "insulin_high")]
+        ends = [pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in _BOUNDS]
         known = table.filter(beyond | pl.col(marker).is_not_null()).with_columns(ends)
         fixed = fit_censored(formula, known, lower="insulin_low", upper="insulin_high").fixed
     return dict(zip(fixed["term"].to_list(), fixed["estimate"].to_list(), strict=True))
