@@ -170,7 +170,7 @@ def _noise_only(series: Series, cohort: Cohort | None, settings: DetectSettings,
     """Count who would be flagged if each person's visits were dealt out anew; None where that was not asked."""
     if cohort is None or not settings.noise_check or cohort.keys.height > NOISE_UP_TO:
         return None
-    rules = replace(settings, refits=0)
+    rules = replace(settings, refits=0, whole_up_to=0)
     dealt = permuted_cohort(cohort, rules, seed)
     n_judged, n_flagged = 0, 0
     for marker in MARKERS:
