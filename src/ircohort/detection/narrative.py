@@ -103,7 +103,7 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame, settings: DetectSettings)
     if cohort.keys.height > settings.refit_up_to and not cohort.refitted:
         notes.append(
             f"The population was learned from {GROW_FROM:,} of {cohort.keys.height:,} series and is taken for known: "
-            "probabilities in the middle may be too high by up to 0.1 (docs/detection.md)."
+            "probabilities may be too high by up to 0.1 (docs/detection.md)."
         )
     unsettled = sum(not population.converged for population in cohort.populations)
     if unsettled and not cohort.refitted:
