@@ -411,9 +411,14 @@ def test_joined_tables_are_named_by_option(call, tmp_path):
 
 def test_detect_writes_participants_and_windows(call, clinic, tmp_path):
     windows = tmp_path / "windows.csv"
-    code, out, _ = call("detect", "--config", clinic, "--windows", windows)
+    code, out, err = call("detect", "--config", clinic, "--windows", windows)
     assert code == 0
-    assert pl.read_csv(io.StringIO(out)).height == 450
+    people = pl.read_csv(io.StringIO(out))
+    assert people.height == 450
+    flagged = people.filter(pl.col("verdict") == "hidden_window")
+    assert f"{flagged.height} of {people['probability'].count()} people judged are flagged, " in err
+    assert f", {(1 - flagged['probability']).sum():.1f} of these expected to be false (95 % interval " in err
+    assert "Yearly change of insulin: SD between people " in err
     assert "window_start" in windows.read_text()
 
 

@@ -201,6 +201,8 @@ def detect(inputs: Any, out: str, form: str | None, windows_file: str | None, qu
 def _found(detection: Any) -> list[str]:
     """Say how many are flagged, how many of these flags are expected to be false, and how much people differ."""
     judged = detection.participants["probability"].count()
+    if not judged:
+        return ["Nobody can be judged: the reasons stand with the participants."]
     lines = [f"{detection.n_flagged:,} of {judged:,} people judged are flagged"]
     if detection.expected_false is not None:
         between = f"{detection.expected_false_low:.0f} to {detection.expected_false_high:.0f}"
