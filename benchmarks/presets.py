@@ -356,8 +356,7 @@ published here, their geometric means are. Age is uniform in the simulation, so 
 the ages otherwise."""
 US_NORMAL_WORDS = """\
 The same, of those with a glucose below 100 mg/dL. These figures were not fitted to. Published is also an HbA1c below
-5.7 %, which is not simulated: it leaves out people who are heavier and have more insulin. Lipids and BMI are
-published of people below 60 only."""
+5.7 %, which is not simulated. Lipids and BMI are published of people below 60 only."""
 JAPAN_WORDS = """\
 Ten years before the event; {people:,} people, two separate analyses of those without the event at the first visit. The
 others are aligned at their last visit. This, the covariates, the random effects and whether an event was confirmed are
