@@ -1,11 +1,13 @@
 """Are the probabilities of detection true? Stated against true shares, in every design, and in small cohorts.
 
     python benchmarks/detection_calibration.py pooled --work DIRECTORY [--minutes 60] [--only TEXT] [--tg-hdl]
+        [--people 20000] [--refit-up-to 500000]
     python benchmarks/detection_calibration.py small --work DIRECTORY [--cohorts 200] [--judge-from 400] [--only TEXT]
 
 ``pooled`` takes cohorts, five at least, until 700 people have a probability of 0.8 or more, 500,000 people are judged,
 or the minutes of a design are over. ``small`` takes cohorts of 100, 300 and 1,000 people. Run again, both go on where
 they were. With ``--tg-hdl`` insulin is never measured: people are judged by TG:HDL, which must rise in a true window.
+With a low ``--refit-up-to`` cohorts are judged as very large ones are.
 
 *True* is the share of people whose noise-free course holds a hidden window within a series that was judged. A cell is
 within its limit if stated and true differ by at most the limit and two Monte Carlo standard errors, clustered by
@@ -19,6 +21,7 @@ import sys
 from detection_trials import (
     FEW_COHORTS,
     FLAG,
+    SETTINGS,
     TRIALS,
     Cell,
     Job,
@@ -152,7 +155,7 @@ def about(found: Pooled, slopes: Slopes) -> str:
 
 def pooled(given) -> int:
     """Print the tables of all designs; give the number of failures."""
-    failed = 0
+    failed, settings = 0, replace(SETTINGS, refit_up_to=given.refit_up_to)
     with Pool(given.workers) as workers:
         for name in chosen(list(TRIALS), given.only):
             design = replace(TRIALS[name], n_participants=given.people)
@@ -161,7 +164,7 @@ def pooled(given) -> int:
             most = -(-PEOPLE_ENOUGH // given.people)
 
             def make(number: int, name: str = name, design=design) -> Job:
-                return Job(name, design, number, given.work)
+                return Job(name, design, number, given.work, settings)
 
             files = workers.until(make, judge, Tally().enough, most, given.minutes)
             print(f"\n## {name}\n")
@@ -176,7 +179,7 @@ def pooled(given) -> int:
 
 def small(given) -> int:
     """Print one line for each design and size of cohort; give the number of failures."""
-    failed = 0
+    failed, settings = 0, replace(SETTINGS, judge_from=given.judge_from)
     head = " | ".join(f"from {limit:g}: n, stated / true" if limit else "all: n, stated / true" for limit in LIMITS)
     print(f"\n| design | people | cohorts | refused | {head} | beyond {WITHIN_SMALL} |")
     print("| --- |" + " ---: |" * (3 + len(LIMITS)) + " --- |")
@@ -186,7 +189,7 @@ def small(given) -> int:
                 design = replace(TRIALS[name], n_participants=size)
 
                 def make(number: int, name: str = name, design=design) -> Job:
-                    return Job(name, design, number, given.work, given.judge_from)
+                    return Job(name, design, number, given.work, settings)
 
                 files = workers.until(make, judge, lambda _: False, given.cohorts, given.minutes)
                 if not files:
@@ -215,7 +218,13 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="people in the small cohorts")
     parser.add_argument("--cohorts", type=int, default=200, help="small cohorts of each design and size")
     parser.add_argument(
-        "--judge-from", type=int, default=Job.judge_from, help="people from which small cohorts are judged"
+        "--judge-from", type=int, default=SETTINGS.judge_from, help="people from which small cohorts are judged"
+    )
+    parser.add_argument(
+        "--refit-up-to",
+        type=int,
+        default=SETTINGS.refit_up_to,
+        help="people above which pooled cohorts are judged quickly",
     )
     parser.add_argument("--tg-hdl", action="store_true", help="pooled cohorts in which insulin is never measured")
     parser.add_argument("--minutes", type=float, default=60.0, help="for new cohorts of each design (and size)")

@@ -12,7 +12,7 @@ passed. Run again, all go on where they were.
 
 from __future__ import annotations
 
-from detection_trials import FLAG, TRIALS, Job, Pool, chosen, judge, keep, made_by, options
+from detection_trials import FLAG, SETTINGS, TRIALS, Job, Pool, chosen, judge, keep, made_by, options
 
 # isort: split
 import sys
@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from detection_calibration import WITHIN, Tally, about, pool, slopes_of, tables_of
 
-from ircohort.detection import Detection, DetectSettings, detect
+from ircohort.detection import Detection, detect
 from ircohort.estimand import COURSES
 from ircohort.evaluation import visits_of
 from ircohort.simulation import Design, Simulated, simulate, with_values
@@ -37,7 +37,6 @@ AT_MOST, IN_COHORTS = 1 / 1000, 0.95
 BASES = ("at large, 11 annual", "clinic, 11 annual")
 BASE = "clinic, 11 annual"
 
-SETTINGS = DetectSettings(noise_check=False)
 _STAY = ("participant_id", "visit_date", "years", "age", "sex")
 
 

@@ -15,7 +15,7 @@ the top of detection are right.
 
 from __future__ import annotations
 
-from detection_trials import FEW_COHORTS, FLAG, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
+from detection_trials import FEW_COHORTS, FLAG, SETTINGS, TRIALS, Job, Pool, chosen, keep, made_by, options, slopes_of
 
 # isort: split
 from dataclasses import dataclass, replace
@@ -57,19 +57,18 @@ class Rated:
 
 def rate(job: Job, library_size: int) -> Path:
     """Simulate a cohort, rate its people in every way, and keep that."""
-    settings = DetectSettings(noise_check=False)
     key = (replace(job.design, n_participants=1), library_size)
     if key not in _LIBRARIES:
         _LIBRARIES.clear()  # of another design
         _LIBRARIES[key] = make_library(job.design, library_size)
     library = _LIBRARIES[key]
-    cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=settings)
+    cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=SETTINGS)
     readings = readings_of(cohort.visits, library.planned)
     answer = ask(library, readings_of(entering(cohort.visits), library.planned, readings))
     everything = ask(library, readings)
     without = ask(library, replace(readings, value=readings.value * np.array([1, 1, np.nan])[:, None, None]))
     oracles = dict(zip(_ORACLES, (answer, everything, without), strict=True))
-    found = detect(cohort.visits, settings, seed=job.seed).participants
+    found = detect(cohort.visits, SETTINGS, seed=job.seed).participants
     table = cohort.truth.select("participant_id", "hidden_window")
     for more in (
         pl.DataFrame({"participant_id": answer.participants} | {k: v.probability for k, v in oracles.items()}),

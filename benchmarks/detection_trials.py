@@ -60,7 +60,9 @@ TRIALS: dict[str, Design] = {
     for schedule, changes in SCHEDULES.items()
 }
 
-FLAG = DetectSettings().flag_from
+SETTINGS = DetectSettings(noise_check=False)
+
+FLAG = SETTINGS.flag_from
 
 
 def marker_of(design: Design) -> str:
@@ -96,13 +98,12 @@ class Job:
     design: Design
     number: int
     directory: Path
-    judge_from: int = DetectSettings().judge_from
+    settings: DetectSettings = SETTINGS
 
     @property
     def file(self) -> Path:
         """The file, named by all that makes the cohort."""
-        settings = DetectSettings(judge_from=self.judge_from)
-        made_of = shake_256(repr((self.design, settings, SEED)).encode()).hexdigest(6)
+        made_of = shake_256(repr((self.design, self.settings, SEED)).encode()).hexdigest(6)
         words = "".join(letter if letter.isalnum() else "_" for letter in self.name)
         return self.directory / f"{words}.{self.design.n_participants}.{made_of}" / f"{self.number:05d}.parquet"
 
@@ -115,10 +116,9 @@ class Job:
 
 def judge(job: Job) -> Path:
     """Simulate, judge and keep one cohort: one row per person, with the truth of the series that were judged."""
-    settings = DetectSettings(noise_check=False, judge_from=job.judge_from)
-    cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=settings)
+    cohort = draw_cohort(job.design, seed=job.seed, pattern=None, settings=job.settings)
     begun = time.perf_counter()
-    found = detect(cohort.visits, settings, seed=job.seed)
+    found = detect(cohort.visits, job.settings, seed=job.seed)
     seconds = time.perf_counter() - begun
     stated = found.participants.select("participant_id", "probability", "verdict", "marker")
     people = cohort.truth.select("participant_id", "hidden_window", "hidden_window_planned").join(

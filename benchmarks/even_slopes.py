@@ -8,7 +8,7 @@ usual. True is the share of people whose noise-free course holds a hidden window
 
 from __future__ import annotations
 
-from detection_trials import Pool, keep, made_by, options
+from detection_trials import SETTINGS, Pool, keep, made_by, options
 
 # isort: split
 from dataclasses import dataclass
@@ -19,14 +19,13 @@ import polars as pl
 from detection_calibration import pool, tables_of
 from numpy.typing import NDArray
 
-from ircohort.detection import DetectSettings, detect
+from ircohort.detection import detect
 from ircohort.estimand import find_windows
 
 Floats = NDArray[np.float64]
 
 WITHIN = 0.05
 INSULIN_LOG_SD, GLUCOSE_LOG_SD, TG_HDL_LOG_SD = 0.26, 0.05, 0.22
-SETTINGS = DetectSettings(noise_check=False)
 GRID = 4  # times a year at which true courses are searched
 
 
