@@ -220,7 +220,7 @@ def test_pandas_in_gives_pandas_out(visits: pl.DataFrame) -> None:
     assert all(isinstance(table, pd.DataFrame) for table in (got.participants, got.windows, got.curves, got.population))
 
 
-def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
+def test_a_very_large_cohort_is_judged_by_one_population_fitted_to_a_small_part_of_it(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
@@ -236,7 +236,7 @@ def test_a_large_cohort_is_judged_by_populations_fitted_to_a_part_of_it(
     assert fitted.populations[0].log_likelihood == pytest.approx(everyone * 150 / N, rel=0.1)
 
 
-def test_it_is_told_where_the_population_of_a_large_cohort_is_taken_for_known(
+def test_a_very_large_cohort_is_told_that_its_population_is_taken_for_known_and_makes_fewer_draws(
     visits: pl.DataFrame, found: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", N - 2)
@@ -244,23 +244,43 @@ def test_it_is_told_where_the_population_of_a_large_cohort_is_taken_for_known(
     quick = detect(visits, replace(FAST, refit_up_to=N - 1), seed=3)
     assert sum("is taken for known" in note for note in quick.notes) == 1
     assert not any("is taken for known" in note for note in found.notes)
+    shares = [detection.participants["probability"].drop_nulls().to_numpy() for detection in (quick, found)]
+    assert all(share.size > N / 2 for share in shares)
+    np.testing.assert_array_equal(64 * shares[0] % 1, 0.0)
+    np.testing.assert_array_equal(128 * shares[1] % 1, 0.0)
+    assert (64 * shares[1] % 1).any()
 
 
-def test_a_large_cohort_whose_part_shows_too_little_of_how_slopes_differ_is_learned_from_a_larger_part(
+def test_a_large_cohort_is_judged_by_populations_learned_and_refitted_on_a_large_part_of_it(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
     series, rules = select_series(visits, FAST), replace(FAST, refits=4)
-    part, whole = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N - 1, N))
+    part, whole = (fit_cohort(series, replace(rules, learn_from=most), 0) for most in (N - 1, N))
     assert part is not None
     assert whole is not None
-    assert part.spread["insulin"].visible < model.CLEARLY_VISIBLE
     assert part.sums.n == part.keys.height == N
     assert (part.refitted, len(part.populations)) == (True, 4)
     # One series less changes little.
     assert part.spread["insulin"].visible == pytest.approx(whole.spread["insulin"].visible, rel=0.05)
     likelihoods = [expect(fitted.populations[0], fitted.sums, np.ones(N)).log_likelihood for fitted in (part, whole)]
     assert likelihoods[0] == pytest.approx(likelihoods[1], abs=20)
+    assert likelihoods[0] != likelihoods[1]
+
+
+def test_so_is_a_very_large_one_whose_small_part_shows_too_little_of_how_slopes_differ(
+    visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "GROW_FROM", 150)
+    series, rules = select_series(visits, FAST), replace(FAST, refits=4, learn_from=N - 1)
+    large, very_large = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N, N - 1))
+    assert large is not None
+    assert very_large is not None
+    assert large.spread["insulin"].visible < model.CLEARLY_VISIBLE
+    assert very_large.refitted
+    assert very_large.spread == large.spread
+    for mine, other in zip(very_large.populations, large.populations, strict=True):
+        np.testing.assert_array_equal(mine.centre, other.centre)
 
 
 def test_populations_grown_from_a_part_climb_on_with_everybody(
@@ -591,10 +611,10 @@ def test_the_spread_of_slopes_is_measured_on_as_many_series_as_populations_are_l
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", N // 4)
-    table = cohort(slope_sd=0.08)
+    table = cohort(n=2 * N, slope_sd=0.08)
     widths = []
-    for up_to in (N, 0):
-        found = detect(table, replace(FAST, refit_up_to=up_to, recalibrate=False)).population.filter(marker="insulin")
+    for most in (2 * N, N // 2):
+        found = detect(table, replace(FAST, learn_from=most, recalibrate=False)).population.filter(marker="insulin")
         widths.append((found["slope_sd_high"] - found["slope_sd_low"]).item())
     assert 1.5 * widths[0] < widths[1]
 

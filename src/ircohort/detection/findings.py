@@ -36,9 +36,6 @@ DRAWS_AT_ONCE = 1 << 17
 TURNS_AT_ONCE = 8192
 """Series in which turns are looked for at once."""
 
-MANY = 50_000
-"""Series above which a quarter of the draws must do."""
-
 SUFFIXES = ("_low", "", "_high")
 KEY = ("participant_id", "segment")
 
@@ -240,7 +237,7 @@ def judge_series(
     segments: pl.DataFrame, cohort: Cohort, marker: str, settings: DetectSettings, expected: Floats | None, seed: int
 ) -> Judged:
     """Judge the series of ``segments`` by one marker, block by block."""
-    draws = settings.draws if cohort.keys.height <= MANY else max(64, settings.draws // 4)
+    draws = settings.draws if cohort.keys.height <= settings.refit_up_to else max(64, settings.draws // 4)
     noise = make_noise(cohort.axes.size, draws, seed)
     longest = float((segments["last"] - segments["first"]).max())  # type: ignore[arg-type]
     prior = prior_shares(cohort, marker, longest, settings, noise)
