@@ -28,6 +28,7 @@ def judged(**values: object) -> pl.DataFrame:
         "probability": 0.9,
         "prior": 0.3,
         "rising": 0.95,
+        "glucose_leaves": 0.5,
         "n_segments": 1,
         "judged_years": 10.0,
         "measured_years": 10.0,
@@ -46,7 +47,19 @@ TRUTH_TABLE = [
         {"probability": 0.49, "prior": None},
         (),
         "not_shown",
-        "insulin rises, but fitted glucose does not stay normal meanwhile",
+        "insulin probably rises, but fitted glucose does not stay normal meanwhile",
+    ),
+    (
+        {"probability": 0.49, "glucose_leaves": 0.49},
+        (),
+        "not_shown",
+        "insulin probably rises, but not surely enough while fitted glucose stays normal",
+    ),
+    (
+        {"probability": 0.49, "rising": 0.49},
+        (),
+        "not_shown",
+        "a rise of insulin by 25 % or more was not shown",
     ),
     (
         {"probability": 0.1, "prior": None, "rising": 0.2},

@@ -88,7 +88,7 @@ class Judge:
             **{name: segments[name] for name in KEY},
             "probability": probability,
             "probability_beyond_expected": self._beyond(beyond, len(place)),
-            "rising": (ends.marker >= np.log1p(rule.min_rise)).mean(axis=1),
+            **self._rising(ends),
             "course": course(drawn, self.marker, ends, rule, self.settings.course_from, self.turns[:, place]),
             "stage": self._stage(ends),
             **self._changes(drawn, ends),
@@ -118,6 +118,14 @@ class Judge:
 
     def _beyond(self, beyond: NDArray[np.bool_] | None, n: int) -> Floats:
         return np.full(n, np.nan) if beyond is None else self.cohort.correction(beyond.mean(axis=1))
+
+    def _rising(self, ends: Ends) -> dict[str, Floats]:
+        """How probably the marker ends higher by as much as a window must rise; glucose beyond its limit then."""
+        rule = self.settings.definition
+        rises = ends.marker >= np.log1p(rule.min_rise)
+        high = np.maximum(ends.first_mg_dl, ends.last_mg_dl) >= rule.glucose_cut_off_mg_dl
+        leaves = (rises & high).sum(axis=1) / np.maximum(rises.sum(axis=1), 1)
+        return {"rising": self.cohort.correction(rises.mean(axis=1)), "glucose_leaves": leaves}
 
     def _stage(self, ends: Ends) -> list[str | None]:
         if self.marker != "insulin":

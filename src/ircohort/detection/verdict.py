@@ -20,7 +20,8 @@ SERIAL = "neighbouring readings go together in this cohort, which imitates a ris
 STEP = "readings of the whole cohort step at one date, as at a change of assay"
 
 _FLOATS = (
-    *("probability", "probability_beyond_expected", "probability_without_tg_hdl", "rising", "prior"),
+    *("probability", "probability_beyond_expected", "probability_without_tg_hdl", "prior"),
+    *("rising", "glucose_leaves"),
     *(f"{name}{suffix}" for name in ("rise_pct", "window_start", "window_end") for suffix in SUFFIXES),
     *("opens_late", "crosses", "falls_back"),
 )
@@ -70,7 +71,7 @@ def people_of(people: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
             pl.when(pl.col(name).is_not_null().any()).then(1 - (1 - pl.col(name)).product()).alias(name)
             for name in ("probability", "probability_beyond_expected", "probability_without_tg_hdl", "prior")
         ),
-        pl.col("rising").max(),
+        pl.col("rising", "glucose_leaves").sort_by("rising").last(),
         *(pl.col(f"rise_pct{suffix}").sort_by("probability").last() for suffix in SUFFIXES),
         *(years.sort_by("probability").last().alias(name) for name, years in surest.items()),
         pl.len().alias("n_judged"),
@@ -94,6 +95,7 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
     measured, judged = pl.col("measured_years"), pl.col("judged_years")
     followed = (measured >= LEAST_MEASURED * judged).fill_null(False)
     flagged = sure & own & followed & held.is_null()
+    rises = pl.col("rising") >= settings.possible_from
     rise = f"{100 * settings.min_rise:g} %"
     while_normal = pl.format("{} rises by {} or more while fitted glucose stays normal", name, pl.lit(rise))
     reason = (
@@ -113,8 +115,10 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
         .then(pl.format("{}, but {}", while_normal, held))
         .when(probability >= settings.possible_from)
         .then(pl.format("probably {}, not surely enough to flag", while_normal))
-        .when(pl.col("rising") >= settings.possible_from)
-        .then(pl.format("{} rises, but fitted glucose does not stay normal meanwhile", name))
+        .when(rises & (pl.col("glucose_leaves") >= settings.possible_from))
+        .then(pl.format("{} probably rises, but fitted glucose does not stay normal meanwhile", name))
+        .when(rises)
+        .then(pl.format("{} probably rises, but not surely enough while fitted glucose stays normal", name))
         .otherwise(pl.format("a rise of {} by {} or more was not shown", name, pl.lit(rise)))
     )
     parts = [
