@@ -360,7 +360,8 @@ def test_a_bad_cell_of_a_joined_table_is_listed_once_where_it_stands(cohort):
         ("people.csv", 3, "people.sex", "?")
     ]
     assert result.ledger.rules["rejected"] == {"unreadable_context": 1}
-    assert any("rejected.csv, 1 of its lines" in note for note in result.notes)
+    assert any(note.startswith("1 cell rejected (people.sex): not one of the values") for note in result.notes)
+    assert "`ircohort run` lists every rejected cell in rejected.csv." in result.notes
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31"])
@@ -430,6 +431,23 @@ def test_a_visit_before_birth_has_no_time(cohort, born):
     result = cohort(f"id,date,{born},95\n")
     assert (only(result)["visit_date"], only(result)["years"], only(result)["age"]) == (None, None, None)
     assert result.rejected.select("column", "raw_value", "rule").rows() == [("date", "2020-01-01", "before_birth")]
+
+
+def test_visits_decades_apart_and_ages_at_odds_with_dates_are_pointed_to(cohort):
+    text = (
+        "id,date,age,glucose\n"
+        "a,1900-01-01,50,95\na,2020-01-01,50,95\n"  # a placeholder
+        "b,2019-01-01,49,95\nb,2020-01-01,50,95\n"
+        "c,2000-01-01,30,95\nc,2020-01-01,50,95\n"  # twenty years to the day: not more
+        "d,2018-01-01,47,95\nd,2020-01-01,52,95\n"
+    )
+    found = [note for note in cohort(text).notes if "apart" in note or "contradict" in note]
+    assert found[0].startswith("Visits of 1 participant lie more than 20 years apart")
+    assert found[1].startswith("Age and date contradict each other in 2 participants")
+    assert len(found) == 2
+    assert "1900-01-01" not in cohort(text.replace("1900-01-01", "2019-06-01")).notes
+    plain = cohort("id,date,age,glucose\na,2019-01-01,49,95\na,2020-06-01,51,95\nb,1980-01-01,60,95\n").notes
+    assert not any("apart" in note or "contradict" in note for note in plain)
 
 
 def test_a_test_may_state_its_unit_or_be_named_by_the_user(cohort):

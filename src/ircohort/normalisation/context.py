@@ -248,9 +248,11 @@ def unreadable_flags(export: Export, recognition: Recognition) -> Iterator[Colum
             continue
         are_codes = len(texts) <= CODES_SHOWN and all(_CODE.fullmatch(text) for text in texts)
         shown = are_codes and not (participant and participant.header == column.header)
+        example = texts.to_list()[:2] if shown else ["TEXT"]
+        meant = ", ".join(f'{word} = ["{text}"]' for word, text in zip(("yes", "no"), example, strict=False))
         yield ColumnError(
             f"No cell of the column {column.header} can be read as yes or no ({name}).",
             expected=f"Its cells are: {', '.join(texts)}." if shown else "",
             next_step="Say in the configuration what they mean, for example: "
-            f'[columns] {name} = {{ column = "{column.header}", yes = ["F"], no = ["NF"] }}',
+            f'[columns] {name} = {{ column = "{column.header}", {meant} }}',
         )

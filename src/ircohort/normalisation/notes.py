@@ -26,6 +26,13 @@ DESCRIBED = pl.Schema(
     }
 )
 
+COLUMNS_NAMED = 4
+"""Columns of rejected cells that are named; of more, how many there are."""
+
+LONG_GAP_YEARS, AGE_AT_ODDS_YEARS = 20, 2
+"""Between neighbouring visits of a participant: more years than which make their dates doubtful, and how much the time
+by age and the time by date may differ (ages may be in whole years)."""
+
 
 def describe_columns(export: Export, recognition: Recognition, results: Sequence[Results] = ()) -> pl.DataFrame:
     """Say of every column what it was read as, and what its cells hold; columns that are not read follow last.
@@ -108,6 +115,7 @@ def notes(
     elif without := visits["years"].null_count():
         yield f"{_visits(without)} no time: markers, but no part in detection and trajectories."
     yield from _forms_of_dates(export, recognition, said, rejected)
+    yield from _long_gaps(visits)
     if any((one.readings["unit"] == "pmol/L").any() for one in results if one.analyte == "insulin"):
         yield f"Insulin in pmol/L was divided by {policy.insulin_factor} to give uIU/mL."
     if any(one.any_censored for one in results):
@@ -116,12 +124,46 @@ def notes(
         yield f"A censored cell was given {given}; its bounds stand beside it."
     if recent := int(visits["recent_exercise"].sum()):
         yield f"At {recent} of {visits.height} visits there was exercise within 72 hours, which lowers insulin."
-    counted = rejected["reason"].value_counts(name="n").sort("n", "reason", descending=[True, False])
-    for reason, n in counted.iter_rows():
-        yield f"rejected.csv, {n} of its lines: {reason}."
+    yield from _rejections(rejected)
     for name in ("glucose", "insulin", "triglycerides", "hdl"):
         if not visits[ANALYTES[name].column].count():
             yield f"These data hold no {ANALYTES[name].label}."
+
+
+def _rejections(rejected: pl.DataFrame) -> Iterator[str]:
+    """Say how many cells were rejected, of which columns and why, and where each is listed."""
+    columns = pl.col("column").fill_null("whole rows").unique().sort()
+    by_reason = rejected.group_by("reason").agg(pl.len().alias("n"), columns.alias("columns"))
+    for reason, n, named in by_reason.sort("n", "reason", descending=[True, False]).iter_rows():
+        what = ", ".join(named) if len(named) <= COLUMNS_NAMED else f"{len(named)} columns"
+        yield f"{n} {'cell' if n == 1 else 'cells'} rejected ({what}): {reason}."
+    if rejected.height:
+        yield "`ircohort run` lists every rejected cell in rejected.csv."
+
+
+def _long_gaps(visits: pl.DataFrame) -> Iterator[str]:
+    """Point to visits decades apart, or at odds with the age: placeholder dates, mostly."""
+    who = pl.col("participant_id")
+    since, aged = pl.col("years").diff(), pl.col("age").diff()
+    far, at_odds = since > LONG_GAP_YEARS, (since - aged).abs() > AGE_AT_ODDS_YEARS
+    long, odd = visits.select(
+        who.filter((who == who.shift()) & apart).n_unique().alias(name)
+        for name, apart in {"long": far, "odd": at_odds}.items()
+    ).row(0)
+    if long:
+        yield (
+            f"Visits of {_people(long)} lie more than {LONG_GAP_YEARS} years apart: make sure that no date is a "
+            "placeholder, such as 1900-01-01; one such date makes a course of decades."
+        )
+    if odd:
+        yield (
+            f"Age and date contradict each other in {_people(odd)}: from one visit to the next they differ by more "
+            f"than {AGE_AT_ODDS_YEARS} years. Look at both."
+        )
+
+
+def _people(n: int) -> str:
+    return "1 participant" if n == 1 else f"{n} participants"
 
 
 def _visits(n: int) -> str:
