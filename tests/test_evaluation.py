@@ -144,6 +144,9 @@ def test_where_nobody_is_assessable_all_is_defined() -> None:
     assert found.rates.filter(of_all).select("estimate", "n").unique().row(0) == (0.0, 1)
     assert found.summary.select("auc", "auc_low", "auc_high").row(0) == (None, None, None)
     assert found.calibration["n"].sum() == 0
+    detect = found.rules.filter(rule="detect")
+    assert detect["n_rated"].to_list() == [0, 0]
+    assert detect.select("n_flagged", "sensitivity", "specificity", "auc").null_count().sum_horizontal().item() == 8
 
 
 def test_a_table_that_lacks_the_truth_is_refused() -> None:

@@ -200,6 +200,9 @@ def test_the_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
         program, *arguments = shlex.split(line)
         assert (program, exit_code([*arguments, "--quiet"])) == ("ircohort", 0), line
     assert {path.name for path in tmp_path.iterdir()} >= {"evaluation", "quality.svg", "grid.csv", "calibration.csv"}
+    assert (pl.read_csv("grid.csv")["n_assessable"] > 0).all()
+    for rates in ("rates.csv", "evaluation/rates.csv"):
+        assert pl.read_csv(rates).filter(rate="sensitivity")["estimate"].null_count() == 0
 
 
 def test_the_page_names_every_table_rule_and_gate() -> None:

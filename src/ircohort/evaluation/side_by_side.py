@@ -48,12 +48,11 @@ def compare_rules(sample: Sample, rated: pl.DataFrame | None) -> pl.DataFrame:
     table = []
     for (rule, gate, _, flagged), rating, best, kind, again in zip(named, ratings, ranked, kinds, drawn, strict=True):
         rates = {row["rate"]: (row["estimate"], row["low"], row["high"]) for row in rate_rows(kind.sum(axis=0), again)}
-        counts = {
-            "n": truth.size,
-            "n_rated": int(np.isfinite(rating).sum()),
-            "n_flagged": None if flagged is None else int(flagged[compared].sum()),
-        }
-        shown = {name: _NOTHING if flagged is None else rates[name] for name in RATES_SHOWN} | best
+        n_rated = int(np.isfinite(rating).sum())
+        n_flagged = int(flagged[compared].sum()) if flagged is not None and n_rated else None
+        counts = {"n": truth.size, "n_rated": n_rated, "n_flagged": n_flagged}
+        shown = {name: _NOTHING if n_flagged is None else rates[name] for name in RATES_SHOWN}
+        shown |= best if n_rated else dict.fromkeys(best, _NOTHING)
         table.append({"rule": rule, "gate": gate, **counts, **_spread(shown)})
     return pl.DataFrame(table, schema=rule_schema())
 
