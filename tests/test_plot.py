@@ -584,9 +584,9 @@ def test_a_figure_that_cannot_be_written_names_the_file(tmp_path):
 
 
 @settings(derandomize=True, deadline=None)
-@given(st.floats(1e-3, 1e3), st.floats(1.3, 1e4))
+@given(st.floats(1e-3, 1e3), st.floats(1.001, 1e4))
 def test_ticks_of_a_logarithmic_axis_lie_on_it_in_order(low, ratio):
     ticks = style.log_ticks(low, low * ratio)
-    assert len(ticks) >= 2
+    assert 2 <= len(ticks) <= 10
     assert ticks == sorted(set(ticks))
     assert low <= ticks[0] <= ticks[-1] <= low * ratio

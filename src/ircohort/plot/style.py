@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ircohort import glycaemia
 
@@ -161,22 +161,23 @@ def plain_log_axis(axes: Axes, which: str, low: float, high: float) -> None:
 def log_ticks(low: float, high: float) -> list[float]:
     """Choose round numbers for a logarithmic axis: the coarsest set that leaves three or more.
 
+    An axis too short for any of these has the ticks of a linear one.
+
     Examples
     --------
     >>> log_ticks(0.4, 12), log_ticks(1.2, 3.1)
     ([0.5, 1.0, 2.0, 5.0, 10.0], [1.5, 2.0, 2.5, 3.0])
+    >>> log_ticks(50.5, 60.2)
+    [52.0, 54.0, 56.0, 58.0, 60.0]
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for digits in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0), _TENTHS):
+    for digits in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)):
         ticks = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) >= 3:
-            break
-    return ticks
-
-
-_TENTHS = tuple(tenth / 10 for tenth in range(10, 100))
+            return ticks
+    linear = [float(f"{tick:.9g}") for tick in MaxNLocator(5).tick_values(low, high)]
+    return [tick for tick in linear if low <= tick <= high]
 
 
 def padded(values: Iterable[float | None], *, log: bool = False, share: float = 0.06) -> tuple[float, float]:
