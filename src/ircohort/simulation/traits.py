@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ircohort.simulation.parameter import Checked, number, number_or_none, refusal, share, yes_or_no
 
 
-def _require_order(name: str, low: float, high: float) -> None:
+def _require_order(name: str, high: float, other: str, low: float) -> None:
     if high < low:
-        raise refusal(name, high, f"at least {low}")
+        raise refusal(name, high, f"at least {low!r}, which is {other}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Weight(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_order("begins_high", self.begins_low, self.begins_high)
+        _require_order("begins_high", self.begins_high, "begins_low", self.begins_low)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class Treatment(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_order("share_from_diabetes", self.share_from_prediabetes, self.share_from_diabetes)
+        _require_order(
+            "share_from_diabetes", self.share_from_diabetes, "share_from_prediabetes", self.share_from_prediabetes
+        )
 
     @property
     def present(self) -> bool:
