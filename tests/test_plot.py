@@ -390,10 +390,18 @@ def test_no_more_people_are_shown_than_asked_for():
     assert len(plot.trajectories(make_detection(), make_visits(), max_people=2).axes) == 4
 
 
-@pytest.mark.parametrize("people", [PEOPLE, []])
-def test_with_nobody_flagged_the_figure_says_so(people):
-    figure = plot.trajectories(make_detection({}, people), make_visits(people))
+def test_with_nobody_flagged_the_figure_says_so():
+    figure = plot.trajectories(make_detection({}, PEOPLE), make_visits(PEOPLE))
     assert words_on(figure) == ["Nobody was flagged: no course shows a hidden window with enough probability."]
+
+
+@pytest.mark.parametrize("people", [PEOPLE, []])
+def test_with_nobody_judged_the_figure_says_so(people):
+    detection = make_detection({}, people)
+    detection.participants = detection.participants.with_columns(pl.lit(None, pl.Float64).alias("probability"))
+    assert words_on(plot.trajectories(detection, make_visits(people))) == [
+        "Nobody could be judged: the reasons stand beside the verdicts."
+    ]
 
 
 def test_a_flagged_person_without_curves_readings_or_window_has_an_empty_panel():

@@ -22,7 +22,10 @@ def cohort_obstacle(cohort: Cohort | None, marker: str, settings: DetectSettings
     """Say why nobody can be judged by a marker, or None."""
     spread = cohort.spread.get(marker) if cohort else None
     if spread is None:
-        return f"fewer than {settings.judge_from} people have readings from which to learn how slopes differ"
+        return (
+            f"fewer than {settings.judge_from} people have two readings of it in one series, and two of glucose: too "
+            "few to learn how slopes differ"
+        )
     return spread.obstacle
 
 
@@ -48,7 +51,7 @@ def _population_row(marker: str, cohort: Cohort | None, settings: DetectSettings
     spread = cohort.spread.get(marker) if cohort else None
     note = cohort_obstacle(cohort, marker, settings) or ""
     if cohort is None or spread is None:
-        return (marker, 0, 0, None, None, None, None, None, None, False, note)
+        return (marker, None, None, None, None, None, None, None, None, False, note)
     slopes = [100 * float(np.expm1(value)) for value in (spread.mean, spread.sd, spread.low, spread.high)]
     scatter = 100 * float(np.sqrt(np.expm1(spread.residual_sd**2)))
     if not note and spread.serially_correlated:
@@ -70,7 +73,10 @@ def cohort_notes(
     for marker in MARKERS:
         obstacle = cohort_obstacle(cohort, marker, settings)
         if obstacle and rows.filter((pl.col("marker") == marker) & (pl.col("obstacle") == obstacle)).height:
-            notes.append(f"Nobody is judged by {_NAMES[marker]}: {obstacle}.")
+            notes.append(
+                f"Nobody is judged by {_NAMES[marker]}: {obstacle}. Markers, states and the cohort's own curves do not "
+                "depend on this."
+            )
     judged = rows.filter(pl.col("probability").is_not_null())
     if cohort is None or not judged.height:
         return notes

@@ -79,7 +79,10 @@ class DetectSettings:
     @property
     def asks_for(self) -> str:
         """What a cohort must have before anybody in it is judged, in words."""
-        return f"{self.judge_from} people with two readings in one series, whose slopes differ beyond chance"
+        return (
+            f"{self.judge_from} people with two readings of the marker in one series, whose slopes differ beyond "
+            f"chance, and {self.min_visits} visits with the marker and with glucose from each who is judged"
+        )
 
     @property
     def definition(self) -> HiddenWindow:

@@ -66,9 +66,12 @@ def trajectories(
     Returns
     -------
     matplotlib.figure.Figure
-        A figure of its own; where nobody is flagged, it says so in words.
+        A figure of its own; where nobody is flagged, or could be judged, it says so in words.
     """
-    people = flagged(frames.to_polars(detection.participants))
+    participants = frames.to_polars(detection.participants)
+    people = flagged(participants)
+    if participants["probability"].null_count() == participants.height:
+        return style.message_figure("Nobody could be judged: the reasons stand beside the verdicts.")
     if people.is_empty():
         return style.message_figure("Nobody was flagged: no course shows a hidden window with enough probability.")
     shown = people.sort("probability", "person", descending=[True, False], nulls_last=True).head(max_people)

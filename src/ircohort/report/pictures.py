@@ -43,7 +43,7 @@ def alternative(figure: str, facts: Facts) -> str:
 CAPTIONS: Mapping[str, str] = {
     "hidden_window": f"Future cases (solid) and comparison group (dashed) with 95{NARROW}% intervals. Green: normal "
     "fasting glucose. Yellow: the hidden window. The bar with the dot: onset of the marker with its interval.",
-    "trajectories": "Flagged people with the highest probabilities; named as in the table above.",
+    "trajectories": "The flagged people of highest probability, numbered as in the table of flags.",
     "plane": "HOMA-IR (logarithmic) against fasting glucose.",
     "distributions": "Markers at each person's first visit that has them.",
 }
