@@ -19,7 +19,7 @@ from ircohort.trajectory.alignment import count_people_by_year, supported_years
 from ircohort.trajectory.landmarks import find_onsets, find_windows, interval, leads
 from ircohort.trajectory.measuring import measure
 from ircohort.trajectory.modelling import require_possible
-from ircohort.trajectory.narrative import outcome_notes
+from ircohort.trajectory.narrative import assay_notes, outcome_notes
 from ircohort.trajectory.readings import measured
 from ircohort.trajectory.record import OUTCOMES
 
@@ -245,6 +245,14 @@ def test_an_absent_outcome_is_left_out_with_a_note(found):
     assert set(found.fits) == {"homa_ir", "glucose_mg_dl"}
     assert any("TG:HDL was left out" in note for note in found.notes)
     assert set(found.fixed["outcome"]) == set(found.random["outcome"]) == set(found.fits)
+
+
+def test_assays_and_specimens_that_are_taken_for_alike_are_named(found):
+    assert not any("taken for alike" in note for note in found.notes)
+    one = pl.DataFrame({"assay": ["A", None, "A"], "specimen": [None] * 3})
+    assert assay_notes(one) == ()
+    (note,) = assay_notes(one.with_columns(assay=pl.Series(["A", None, "B"]), specimen=pl.Series(["s", "p", "p"])))
+    assert note.startswith("Readings of 2 insulin assays and 2 kinds of specimen are taken for alike")
 
 
 def test_counts_and_notes_say_who_is_in_and_what_holds(found):

@@ -14,7 +14,7 @@ from ircohort.lmm import Fit
 from ircohort.trajectory.alignment import StillBelow, count_people_by_year, share_still_below
 from ircohort.trajectory.measuring import Measured, measure
 from ircohort.trajectory.modelling import Model
-from ircohort.trajectory.narrative import notes_of
+from ircohort.trajectory.narrative import assay_notes, notes_of
 from ircohort.trajectory.record import GLUCOSE, ModelSettings, Trajectory
 from ircohort.trajectory.sensitivity import sensitivity_table
 from ircohort.trajectory.tables import ONSET_SCHEMA, curve_table, onset_row
@@ -90,7 +90,7 @@ def hidden_window(visits: Any, settings: ModelSettings | None = None, *, seed: i
         counts=found.aligned.counts,
         still_below=still_below,
         settings=chosen,
-        notes=(*notes_of(found, still_below, chosen), *refusals),
+        notes=(*notes_of(found, still_below, chosen), *assay_notes(table), *refusals),
     )
 
 

@@ -46,6 +46,21 @@ def notes_of(found: Measured, still_below: StillBelow | None, settings: ModelSet
     )
 
 
+def assay_notes(visits: pl.DataFrame) -> tuple[str, ...]:
+    """Say where readings of more than one assay, or specimen, are taken for alike."""
+    several = [
+        f"{count} {words}"
+        for name, words in (("assay", "insulin assays"), ("specimen", "kinds of specimen"))
+        if name in visits.columns and (count := visits[name].drop_nulls().n_unique()) > 1
+    ]
+    if not several:
+        return ()
+    return (
+        f"Readings of {' and '.join(several)} are taken for alike: a change during follow-up moves the curves and the "
+        "onset as a course would. Detection cuts series there; here, give the visits of one at a time, and compare.",
+    )
+
+
 def _selection_notes(still_below: StillBelow | None, settings: ModelSettings) -> tuple[str, ...]:
     """Say how the readings that date events were dealt with, and how many of the events fitted glucose denies."""
     if not settings.rule.by_readings:
