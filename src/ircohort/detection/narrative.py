@@ -106,6 +106,11 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame, settings: DetectSettings)
             "Probabilities from 0.3 to 0.7 may be off by up to 0.1: that they can be taken at their word was shown in "
             f"simulation for {CALIBRATED_FROM} people or more."
         )
+    if cohort.refitted:
+        notes.append(
+            "Refits and correction have a seed: with another one a person's probability moves by 0.05 (SD) in a cohort "
+            "of 500 and by 0.025 in one of 20,000, and somewhat other people are flagged (docs/detection.md)."
+        )
     if cohort.keys.height > settings.refit_up_to and not cohort.refitted:
         notes.append(
             f"The population was learned from {GROW_FROM:,} of {cohort.keys.height:,} series and is taken for known: "
