@@ -95,7 +95,6 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
     measured, judged = pl.col("measured_years"), pl.col("judged_years")
     followed = (measured >= LEAST_MEASURED * judged).fill_null(False)
     flagged = sure & own & followed & held.is_null()
-    rises = pl.col("rising") >= settings.possible_from
     rise = f"{100 * settings.min_rise:g} %"
     while_normal = pl.format("{} rises by {} or more while fitted glucose stays normal", name, pl.lit(rise))
     reason = (
@@ -115,11 +114,7 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
         .then(pl.format("{}, but {}", while_normal, held))
         .when(probability >= settings.possible_from)
         .then(pl.format("probably {}, not surely enough to flag", while_normal))
-        .when(rises & (pl.col("glucose_leaves") >= settings.possible_from))
-        .then(pl.format("{} probably rises, but fitted glucose does not stay normal meanwhile", name))
-        .when(rises)
-        .then(pl.format("{} probably rises, but not surely enough while fitted glucose stays normal", name))
-        .otherwise(pl.format("a rise of {} by {} or more was not shown", name, pl.lit(rise)))
+        .otherwise(_why_not(name, rise, settings.possible_from))
     )
     parts = [
         (pl.col("marker") == "tg_hdl", "; judged by TG:HDL, as insulin was never measured"),
@@ -139,6 +134,18 @@ def decide(rows: pl.DataFrame, settings: DetectSettings, lowered: dict[str, tupl
         .otherwise(pl.lit("not_shown"))
     )
     return rows.with_columns(verdict.alias("verdict"), pl.concat_str(reason, *additions).alias("reason"))
+
+
+def _why_not(name: pl.Expr, rise: str, possible_from: float) -> pl.Expr:
+    """Say why a window is not even possible."""
+    rises, leaves = (pl.col(column) >= possible_from for column in ("rising", "glucose_leaves"))
+    return (
+        pl.when(rises & leaves)
+        .then(pl.format("{} probably rises, but fitted glucose does not stay normal meanwhile", name))
+        .when(rises)
+        .then(pl.format("{} probably rises, but not surely enough while fitted glucose stays normal", name))
+        .otherwise(pl.format("a rise of {} by {} or more was not shown", name, pl.lit(rise)))
+    )
 
 
 def participants_table(rows: pl.DataFrame) -> pl.DataFrame:
