@@ -445,7 +445,6 @@ def test_visits_decades_apart_and_ages_at_odds_with_dates_are_pointed_to(cohort)
     assert found[0].startswith("Visits of 1 participant lie more than 20 years apart")
     assert found[1].startswith("Age and date contradict each other in 2 participants")
     assert len(found) == 2
-    assert "1900-01-01" not in cohort(text.replace("1900-01-01", "2019-06-01")).notes
     plain = cohort("id,date,age,glucose\na,2019-01-01,49,95\na,2020-06-01,51,95\nb,1980-01-01,60,95\n").notes
     assert not any("apart" in note or "contradict" in note for note in plain)
 
