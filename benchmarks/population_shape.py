@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 
 NAMES = ("clinic, 11 annual", "clinic, 16 annual")
 CLEAR_LOG_SD = 0.08
-SETTINGS = DetectSettings(noise_check=False, refits=0, learn_from=GROW_FROM, refit_up_to=0, recalibrate=False)
+SETTINGS = DetectSettings(noise_check=False, refits=0, learn_up_to=GROW_FROM, refit_up_to=0, recalibrate=False)
 DRAWS = 128
 RESIDUAL_STEPS = 15
 CYCLES = 60

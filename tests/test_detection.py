@@ -256,7 +256,7 @@ def test_a_large_cohort_is_judged_by_populations_learned_and_refitted_on_a_large
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
     series, rules = select_series(visits, FAST), replace(FAST, refits=4)
-    part, whole = (fit_cohort(series, replace(rules, learn_from=most), 0) for most in (N - 1, N))
+    part, whole = (fit_cohort(series, replace(rules, learn_up_to=most), 0) for most in (N - 1, N))
     assert part is not None
     assert whole is not None
     assert part.sums.n == part.keys.height == N
@@ -272,7 +272,7 @@ def test_so_is_a_very_large_one_whose_small_part_shows_too_little_of_how_slopes_
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
-    series, rules = select_series(visits, FAST), replace(FAST, refits=4, learn_from=N - 1)
+    series, rules = select_series(visits, FAST), replace(FAST, refits=4, learn_up_to=N - 1)
     large, very_large = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N, N - 1))
     assert large is not None
     assert very_large is not None
@@ -614,7 +614,7 @@ def test_the_spread_of_slopes_is_measured_on_as_many_series_as_populations_are_l
     table = cohort(n=2 * N, slope_sd=0.08)
     widths = []
     for most in (2 * N, N // 2):
-        found = detect(table, replace(FAST, learn_from=most, recalibrate=False)).population.filter(marker="insulin")
+        found = detect(table, replace(FAST, learn_up_to=most, recalibrate=False)).population.filter(marker="insulin")
         widths.append((found["slope_sd_high"] - found["slope_sd_low"]).item())
     assert 1.5 * widths[0] < widths[1]
 

@@ -335,7 +335,7 @@ def test_readings_beyond_a_limit_count_for_the_expected_course() -> None:
         ("course_from", 0.5),
         ("draws", 3),
         ("refits", 65),
-        ("learn_from", 99),
+        ("learn_up_to", 99),
         ("refit_up_to", -1),
         ("whole_up_to", -1),
         ("expected_from", 0),

@@ -205,10 +205,10 @@ def fit_readings(
     markers, leading = [name for name, who in judged.items() if who.any()], judged[outcomes[0]]
     n = len(leading)
     quick = n > settings.refit_up_to
-    spread = _spreads(readings, outcomes, n, GROW_FROM if quick else settings.learn_from)
-    if quick and settings.learn_from > GROW_FROM:
+    spread = _spreads(readings, outcomes, n, GROW_FROM if quick else settings.learn_up_to)
+    if quick and settings.learn_up_to > GROW_FROM:
         quick = all(found.visible >= CLEARLY_VISIBLE for name, found in spread.items() if name in markers)
-        spread = spread if quick else _spreads(readings, outcomes, n, settings.learn_from)
+        spread = spread if quick else _spreads(readings, outcomes, n, settings.learn_up_to)
     axes = _axes(readings, outcomes, leading)
     sums = make_sums(readings, n, axes)
     if limits.rows.size:
@@ -220,7 +220,7 @@ def fit_readings(
         return Fitted(sums, (common,), spread, False)
     if quick:
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)
-    order = evenly(sums, settings.learn_from)
+    order = evenly(sums, settings.learn_up_to)
     everyone = sums.take(order)
     large = everyone.n > GROW_FROM
     kept = families(common, part, seed, everyone if large else None)

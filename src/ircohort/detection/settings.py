@@ -21,9 +21,9 @@ class DetectSettings:
     which nobody is: with fewer, how people differ is learned too roughly. ``course_from`` is the posterior
     probability from which a course or a stage is named. ``draws`` (rounded up to a power of two) curves are drawn
     per person, shared out over ``refits`` refits of the population (0: the population parameters are taken as
-    known). Populations are learned from at most ``learn_from`` series, evenly spread, and everyone is judged by them.
+    known). Populations are learned from at most ``learn_up_to`` series, evenly spread, and everyone is judged by them.
     In cohorts of more than ``refit_up_to`` series, where time would run out, 4,000 series do, nothing is refitted, and
-    a quarter of the draws is made; where 4,000 show too little of how slopes differ, ``learn_from`` series are
+    a quarter of the draws is made; where 4,000 show too little of how slopes differ, ``learn_up_to`` series are
     learned from after all, refits included. ``expected_from`` is the number of people from which a rise beyond the
     cohort's mean course is judged. ``censored`` says what a reading of insulin beyond a limit of detection is taken
     for: the ``interval`` in which it lies, half of the limit (``half_limit``), or nothing (``drop``). ``noise_check``
@@ -43,7 +43,7 @@ class DetectSettings:
     course_from: float = 0.9
     draws: int = 512
     refits: int = 16
-    learn_from: int = 50_000
+    learn_up_to: int = 50_000
     refit_up_to: int = 500_000
     expected_from: int = 300
     censored: str = "interval"
@@ -64,7 +64,7 @@ class DetectSettings:
             (0.5 < self.course_from < 1, "course_from", "a probability between 0.5 and 1"),
             (64 <= self.draws <= 65536, "draws", "64 to 65536"),
             (0 <= self.refits <= min(64, self.draws), "refits", "0 to 64"),
-            (self.learn_from >= 100, "learn_from", "100 or more"),
+            (self.learn_up_to >= 100, "learn_up_to", "100 or more"),
             (self.refit_up_to >= 0, "refit_up_to", "0 or more"),
             (self.whole_up_to >= 0, "whole_up_to", "0 or more"),
             (self.expected_from >= 1, "expected_from", "1 or more"),
