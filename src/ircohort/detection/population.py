@@ -140,13 +140,12 @@ def inverse_root(matrix: Floats) -> tuple[Floats, Floats]:
     """Inverse of the lower Cholesky factor (d, d, n) of symmetric matrices (d, d, n), and their log determinants."""
     size = matrix.shape[0]
     lower, inverse = np.zeros_like(matrix), np.zeros_like(matrix)
-    for i in range(size):
-        for j in range(i + 1):
-            rest = matrix[i, j] - (lower[i, :j] * lower[j, :j]).sum(axis=0)
-            lower[i, j] = np.sqrt(rest) if i == j else rest * inverse[j, j]
-        inverse[i, i] = 1 / lower[i, i]
-        for j in range(i):
-            inverse[i, j] = -(lower[i, j:i] * inverse[j:i, j]).sum(axis=0) * inverse[i, i]
+    for j in range(size):
+        rest = matrix[j:, j] - np.einsum("ikn,kn->in", lower[j:, :j], lower[j, :j])
+        lower[j, j] = np.sqrt(rest[0])
+        inverse[j, j] = 1 / lower[j, j]
+        lower[j + 1 :, j] = rest[1:] * inverse[j, j]
+        inverse[j, :j] = -np.einsum("kn,kjn->jn", lower[j, :j], inverse[:j, :j]) * inverse[j, j]
     return inverse, 2 * np.log(np.stack([lower[i, i] for i in range(size)])).sum(axis=0)
 
 
@@ -261,11 +260,11 @@ def _add_second(second: Floats, part: Posterior, s0: Floats, s1: Floats, s2: Flo
     u, v, root = part.centre, part.lean, part.root
     su, sv = s0 * u + s1 * v, s1 * u + s2 * v
     for a in range(len(u)):
-        for b in range(a + 1):
-            term = s0 * (root[a:, a] * root[a:, b]).sum(axis=0) + su[a] * u[b] + sv[a] * v[b]
-            second[a, b] += term
-            if a != b:
-                second[b, a] += term
+        term = np.einsum("kn,kbn->bn", root[a:, a], root[a:, : a + 1])
+        term *= s0
+        term += su[a] * u[: a + 1] + sv[a] * v[: a + 1]
+        second[a, : a + 1] += term
+        second[:a, a] += term[:-1]
 
 
 def _residual_sums(sums: Sums, first: Floats, second: Floats, weight: Floats) -> Floats:
