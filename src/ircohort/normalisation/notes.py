@@ -120,8 +120,8 @@ def notes(
         yield f"Insulin in pmol/L was divided by {policy.insulin_factor} to give uIU/mL."
     if any(one.any_censored for one in results):
         half = "half the limit (a value above a limit: the limit)"
-        given = {"half": half, "bounds": "no value, only its bounds"}[policy.censored]
-        yield f"A censored cell was given {given}; its bounds stand beside it."
+        given = {"half": half, "bounds": "no value"}[policy.censored]
+        yield f"A censored cell was given {given}; its bounds stand beside it, for analyses that take an interval."
     if recent := int(visits["recent_exercise"].sum()):
         yield f"At {recent} of {visits.height} visits there was exercise within 72 hours, which lowers insulin."
     yield from _rejections(rejected)
