@@ -1,6 +1,7 @@
 """The population of courses: its likelihood, the climb to it, and the draws made from it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import multivariate_normal
 
-from ircohort.detection import climbing, growth, recalibration
+import ircohort as ic
+from ircohort.detection import DetectSettings, climbing, growth, recalibration
+from ircohort.detection.cohort import fit_cohort
 from ircohort.detection.curves import BEND, TREND, Axes
 from ircohort.detection.population import (
     ABSENT_VARIANCE,
@@ -25,9 +28,11 @@ from ircohort.detection.population import (
     residual_covariance,
 )
 from ircohort.detection.posterior import draw_courses, draw_prior, make_noise
+from ircohort.detection.selection import select_series
 from ircohort.detection.sums import Readings, Sums, make_sums
 from ircohort.estimand import HiddenWindow
 
+SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "labs.csv"
 AXES = Axes(("insulin", "glucose", "tg_hdl"), (3, 3, 2), np.array([2.0, 4.5, 0.7]), np.array([0.5, 0.06, 0.45]), 12.0)
 RESIDUAL = np.array([[0.30, 0.05, 0.02], [0.05, 0.60, 0.0], [0.02, 0.0, 0.25]])
 
@@ -404,6 +409,24 @@ def test_a_further_component_enters_only_where_the_data_ask_for_it() -> None:
     likeliest = share.sum(axis=1).argmax(axis=0)
     crossed = np.array([[np.sum((likeliest == a) & (cluster == b)) for b in range(3)] for a in range(4)])
     assert crossed.max(axis=1).sum() > 270
+
+
+def test_small_cohorts_reach_the_same_summit_from_wherever_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = ic.markers(ic.read(SAMPLE).visits)
+    cohort = fit_cohort(select_series(visits, DetectSettings()), DetectSettings(refits=0), 0)
+    assert cohort is not None
+
+    common = growth.single(cohort.sums)
+
+    def heights(seeds: int) -> np.ndarray:
+        return np.array([growth.grow(common, cohort.sums, seed)[0].log_likelihood for seed in range(seeds)])
+
+    several = heights(3)
+    monkeypatch.setattr(growth, "_STARTS", 1)
+    once = heights(5)
+    assert np.ptp(several) < growth.AS_GOOD / 2
+    assert np.ptp(once) > 10
+    assert several.max() == pytest.approx(once.max(), abs=1)
 
 
 def test_everyone_decides_how_many_components_there_are_where_a_part_cannot() -> None:
