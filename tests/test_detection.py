@@ -255,6 +255,7 @@ def test_a_large_cohort_is_judged_by_populations_learned_and_refitted_on_a_large
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "SMALL_UP_TO", 150)
     series, rules = select_series(visits, FAST), replace(FAST, refits=4)
     part, whole = (fit_cohort(series, replace(rules, learn_up_to=most), 0) for most in (N - 1, N))
     assert part is not None
@@ -272,6 +273,7 @@ def test_so_is_a_very_large_one_whose_small_part_shows_too_little_of_how_slopes_
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "SMALL_UP_TO", 150)
     series, rules = select_series(visits, FAST), replace(FAST, refits=4, learn_up_to=N - 1)
     large, very_large = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N, N - 1))
     assert large is not None
@@ -287,6 +289,7 @@ def test_populations_grown_from_a_part_climb_on_with_everybody(
     visits: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "SMALL_UP_TO", 150)
     monkeypatch.setattr(model, "CLEARLY_VISIBLE", 0.0)
     series, rules = select_series(visits, FAST), replace(FAST, refits=0)
     grown, settled = (fit_cohort(series, replace(rules, refit_up_to=most), 0) for most in (N - 1, N))
@@ -303,6 +306,7 @@ def test_where_readings_do_not_tell_how_slopes_spread_two_kinds_of_population_sh
     visits: pl.DataFrame, found: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model, "GROW_FROM", 150)
+    monkeypatch.setattr(model, "SMALL_UP_TO", 150)
     series = select_series(visits, FULL)
     shares = {0: [False, True], 1: [False], 2: [False, True], 3: [False, False, True]}
     for refits, upward in shares.items():
