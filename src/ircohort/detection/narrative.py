@@ -108,9 +108,8 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame, settings: DetectSettings)
         )
     if cohort.refitted:
         notes.append(
-            "Refits and correction have a seed: with another one a person's probability moves by 0.03 to 0.06 (SD) in "
-            "cohorts of 500 to 1,000 people and by 0.025 in one of 20,000, and somewhat other people are flagged "
-            "(docs/detection.md)."
+            "Refits and correction have a seed: with another one a person's probability moves by 0.02 to 0.06 (SD), "
+            "and somewhat other people are flagged (docs/detection.md)."
         )
     if cohort.keys.height > settings.refit_up_to and not cohort.refitted:
         notes.append(
