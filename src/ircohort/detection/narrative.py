@@ -103,7 +103,7 @@ def _about_model(cohort: Cohort, judged: pl.DataFrame, settings: DetectSettings)
         )
     if judged.height < CALIBRATED_FROM:
         notes.append(
-            "Probabilities from 0.3 to 0.7 may be off by up to 0.1: that they can be taken at their word was shown in "
+            "Probabilities from 0.3 to 0.7 may be off by up to 0.15: that they can be taken at their word was shown in "
             f"simulation for {CALIBRATED_FROM} people or more."
         )
     if cohort.refitted:
