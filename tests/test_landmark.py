@@ -670,6 +670,19 @@ def test_the_figure_shows_each_group_with_its_numbers():
     assert to_svg(figure) == to_svg(after_landmark(seen))
 
 
+@pytest.mark.parametrize(("others", "drawn"), [(MIXED * 2, 1), (MIXED[:3], 0)])
+def test_the_figure_counts_groups_of_fewer_than_five_people_without_a_curve(others, drawn):
+    visits, detection = two_groups(MIXED[:1], others)
+    figure = after_landmark(follow(visits, 2.0, detection, QUICK))
+    axes = figure.axes[0]
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words[0].startswith("hidden window (1 person, ")
+    assert words[0].endswith("; too few to draw)")
+    assert sum(line.get_xdata().size > 0 for line in axes.get_lines()) == drawn
+    assert {"known free", "1", str(len(others))} <= set(texts_of(figure))
+    figure.canvas.draw()
+
+
 def test_the_figure_says_in_words_that_nobody_was_followed():
     visits = visits_by_hand({"a": "NNN"})
     figure = after_landmark(follow(visits, 2.0, detection_by_hand(visits), QUICK))

@@ -33,6 +33,7 @@ _LOOKS: Mapping[str, _Look] = MappingProxyType(
     }
 )
 _LINE_INCHES = 0.2
+_FEWEST_DRAWN = 5  # people; the curve of fewer shows single persons, and nothing of the group
 
 
 def after_landmark(landmark: Any) -> Figure:
@@ -46,12 +47,14 @@ def after_landmark(landmark: Any) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A figure of its own; where nobody was followed, it says so in words.
+        A figure of its own; where nobody was followed, it says so in words. Groups of fewer than five people are
+        counted, not drawn.
     """
     curves, groups = frames.to_polars(landmark.curves), frames.to_polars(landmark.groups).filter(pl.col("n") > 0)
     if groups.is_empty():
         return style.message_figure("Nobody was free of the event at the landmark and seen afterwards.")
     names = groups["group"].to_list()
+    curves = curves.join(groups.filter(pl.col("n") >= _FEWEST_DRAWN), on="group", how="semi")
     with style.drawing():
         below = _LINE_INCHES * (len(names) + 1) + 0.72
         height = 3.1 + below + _LINE_INCHES * len(names)
@@ -67,7 +70,9 @@ def after_landmark(landmark: Any) -> Figure:
 def _label(groups: pl.DataFrame, name: str) -> str:
     row = groups.row(by_predicate=pl.col("group") == name, named=True)
     events = "event" if row["n_events"] == 1 else "events"
-    return f"{_LOOKS[name].words} ({row['n']} people, {row['n_events']} {events})"
+    people = "person" if row["n"] == 1 else "people"
+    few = "; too few to draw" if row["n"] < _FEWEST_DRAWN else ""
+    return f"{_LOOKS[name].words} ({row['n']} {people}, {row['n_events']} {events}{few})"
 
 
 def _draw_curve(axes: Axes, curve: pl.DataFrame, look: _Look, label: str) -> None:
