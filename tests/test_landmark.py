@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -544,6 +545,22 @@ def test_cutting_follow_up_short_does_not_bias_the_curve(crowd):
 
 
 # -- the edges ---------------------------------------------------------------------------------------------------------
+
+
+def test_probabilities_that_cancel_to_nothing_do_not_turn_the_search_astray():
+    """Two people of small weight lie where no mass is wanted: differences of sums gave one of them less than none."""
+    first = [0] * 7 + [1, 2, 3, 3, 4, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11]
+    beyond = [1, 2, 3, 4, 5, 6, 7, 12, 12, 9, 12, 8, 12, 12, 10, 11, 12, 12, 12, 12, 12, 12]
+    weights = [2.32, 0.5, 1.02, 3.4, 0.64, 1.33, 0.69, 3.69, 6.81, 0.03, 1.09]
+    weights += [0.11, 1.76, 0.81, 0.27, 0.07, 11.83, 4.66, 165.36, 7.37, 22.18, 19.23]
+    high = np.where(np.array(beyond) < 12, np.array(beyond) - 0.5, np.inf)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = turnbull(np.array(first, dtype=float), high, np.array(weights))
+    assert len(found.mass) == 12
+    assert found.mass.min() >= 0
+    assert found.mass.sum() == pytest.approx(1)
+    assert found.gap < 1e-10
 
 
 def test_no_rows_give_empty_tables():

@@ -15,6 +15,7 @@ _GAP = 1e-10
 """The search ends where no redistribution of mass can raise the mean log-likelihood by more than this."""
 _ROUNDS = 5000
 _HALVINGS = 30
+_CANCELLED = 1e-9  # a probability below which a difference of sums has lost most of its digits
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,12 @@ def innermost(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def _inside(mass: Floats, first: Indices, beyond: Indices) -> Floats:
-    """Probability of each person's own interval."""
+    """Probability of each person's own interval, never below 0; the smallest are not differences of larger ones."""
     total = np.concatenate([[0.0], np.cumsum(mass)])
-    return np.asarray(total[beyond] - total[first])
+    inside = np.asarray(total[beyond] - total[first])
+    for i in np.flatnonzero(inside < _CANCELLED):
+        inside[i] = mass[first[i] : beyond[i]].sum()
+    return inside
 
 
 def _climb(first: Indices, beyond: Indices, w: Floats, m: int) -> tuple[Floats, float, int]:
@@ -127,7 +131,7 @@ def _convex_minorant_step(mass: Floats, first: Indices, beyond: Indices, w: Floa
     target = np.clip(isotonic_regression(start + slope / curvature, weights=curvature).x, 0.0, 1.0)
     height, share = w @ np.log(inside), 1.0
     for _ in range(_HALVINGS):
-        moved = np.diff(np.concatenate([[0.0], start + share * (target - start), [1.0]]))
+        moved = np.diff(np.concatenate([[0.0], start + share * (target - start), [1.0]])).clip(min=0.0)
         inside = _inside(moved, first, beyond)
         if (inside > 0).all() and w @ np.log(inside) >= height:
             return moved
