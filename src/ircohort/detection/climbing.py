@@ -44,14 +44,12 @@ class Pull:
 def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None) -> Population:
     """Take one step of expectation and maximisation; ``log_likelihood`` is that of the population given."""
     found = expect(population, sums, weight)
-    d = sums.axes.size
     bend = marker_bend(sums)
-    centre, tail, covariance = (
-        np.empty_like(part) for part in (population.centre, population.tail, population.covariance)
-    )
+    centre, tail, rest = (np.empty_like(part) for part in (population.centre, population.tail, population.covariance))
     for k in range(population.components):
         straight = bend if population.straight[k] else None
-        centre[k], tail[k], covariance[k] = _component(found, k, d, pull, straight)
+        centre[k], tail[k], rest[k] = _component(found, k, straight)
+    covariance = _covariances(rest, found.count + _TAIL_PRIOR, pull, tied=population.tied)
     weights = found.count + _PRIOR_WEIGHT * (population.components > 1)
     residual = residual_covariance(found, sums.seen, population.residual)
     z_weights = population.z_weights
@@ -71,10 +69,8 @@ def better(population: Population, sums: Sums, weight: Floats, pull: Pull | None
     return new.constrained(bend)
 
 
-def _component(
-    found: Expected, k: int, d: int, pull: Pull | None, straight: int | None
-) -> tuple[Floats, Floats, Floats]:
-    """Regress a component's courses on z, and take what is left as its covariance; ``straight`` has no tail.
+def _component(found: Expected, k: int, straight: int | None) -> tuple[Floats, Floats, Floats]:
+    """Regress a component's courses on z, and give the sums of squares that are left; ``straight`` has no tail.
 
     The tail is pulled to nothing by as much as the component's own covariance and so many people say.
     """
@@ -84,11 +80,18 @@ def _component(
     if straight is not None:
         lines[straight] = found.u[k][straight] / max(found.count[k], 1e-9), 0.0
     rest = found.uu[k] - lines @ products.T - products @ lines.T + lines @ moments @ lines.T
-    people = found.count[k] + _TAIL_PRIOR
+    return lines[:, 0], lines[:, 1], rest
+
+
+def _covariances(rest: Floats, people: Floats, pull: Pull | None, *, tied: bool) -> Floats:
+    """Give covariances (K, d, d) from sums of squares about the components, pulled; one and the same if ``tied``."""
+    k, d, _ = rest.shape
+    if tied:
+        rest, people = rest.sum(axis=0, keepdims=True), people.sum(keepdims=True)
     if pull is not None:
         rest, people = rest + pull.people * pull.towards, people + pull.people
-    covariance = 0.5 * (rest + rest.T) / people
-    return lines[:, 0], lines[:, 1], covariance + 1e-8 * np.eye(d)
+    covariance = 0.5 * (rest + rest.transpose(0, 2, 1)) / people[:, None, None] + 1e-8 * np.eye(d)
+    return np.broadcast_to(covariance, (k, d, d)).copy()
 
 
 def _pack(population: Population) -> Floats:

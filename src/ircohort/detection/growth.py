@@ -17,10 +17,6 @@ Floats = NDArray[np.float64]
 MAX_COMPONENTS = 4
 """Components of the population, at most."""
 
-FEWEST_COMPONENTS = 2
-"""Components where there are people enough: with one, its tail goes to the few whose glucose climbs away, and the
-insulin of all others is taken to spread evenly upwards and downwards."""
-
 SERIES_PER_COMPONENT = 60
 """Series that each of them takes."""
 
@@ -30,7 +26,8 @@ AS_GOOD = 6.0
 TOLD_APART = 2.0
 """Standard errors by which the best population must foretell better than an upward one, or both are averaged over."""
 
-_STARTS, _SMALL = 5, 700  # in cohorts of fewer series; the calibration of larger ones was measured with one start
+_START_SERIES, _FEWEST_STARTS, _MOST_STARTS = 6_000, 3, 10  # in small cohorts: as many starts as hold so many series
+_SHORT_CYCLES = 6  # after which the start that is furthest climbs on
 _CYCLES = 40
 _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one component, or in the series
 _LAST_CYCLES = 48  # with everyone; 16 leave 50 to 90 of log likelihood among 20,000 series
@@ -55,15 +52,24 @@ def single(sums: Sums) -> Population:
     return climb(start, sums, _CYCLES)
 
 
-def grow(common: Population, sums: Sums, seed: int, everyone: Sums | None = None) -> tuple[Population, ...]:
+def grow(
+    common: Population, sums: Sums, seed: int, everyone: Sums | None = None, *, tied: bool = False
+) -> tuple[Population, ...]:
     """Fit populations of growing richness from a single component, and give those that the data support, best first.
 
-    A further component enters while Akaike's criterion improves; so far nobody's marker bends. It hangs on the start on
-    which summit a climb ends: in small cohorts there are several starts. In the best of these populations every
-    component is then let bend, and the largest are made straight again, one after the other, while the criterion
-    improves: a marker bends where the data ask for it. Where ``sums`` are those of a part of the cohort,
-    populations climb on with ``everyone``, who decide between them; a bend must be supported by the part as well.
-    Everyone then takes those that are supported further up, and shapes z.
+    A further component enters while Akaike's criterion improves; so far nobody's marker bends. With ``tied``, as small
+    cohorts need it, components may share their covariance: 1,000 people often support a second component, but not a
+    covariance of its own. It also hangs on the start on which summit their climbs end, so there are several. In the
+    best of these populations every component is then let bend, and the largest are made straight again, one after the
+    other, while the criterion improves: a marker bends where the data ask for it. Where ``sums`` are those of a part of
+    the cohort, populations climb on with ``everyone``, who decide between them; a bend must be supported by the part as
+    well. Everyone then takes those that are supported further up, and shapes z.
+
+    Source
+    ------
+    Fraley and Raftery 2002, J Am Stat Assoc 97:611, doi:10.1198/016214502760047131 (models of shared and own
+    covariances, chosen by a criterion; theirs is Schwarz's). Biernacki, Celeux and Govaert 2003, Comput Stat Data Anal
+    41:561, doi:10.1016/S0167-9473(02)00163-9 (short climbs from several starts).
     """
 
     def settled(population: Population) -> Population:
@@ -73,8 +79,8 @@ def grow(common: Population, sums: Sums, seed: int, everyone: Sums | None = None
     most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
     grown: list[Population] = []
     found: list[Population] = []
-    for k in range(min(FEWEST_COMPONENTS, most), most + 1):
-        starts = (_start(common, sums, k, np.random.default_rng(own)) for own in _seeds(seed, k, sums.n))
+    for k in range(1, most + 1):
+        starts = _tied_and_not(common, sums, k, seed, pull) if tied and k > 1 else [_start(common, sums, k, [seed, k])]
         fits = [climb(start, sums, _CYCLES, pull=pull) for start in starts]
         before = min((fit.criterion for fit in found), default=np.inf)
         grown += fits
@@ -105,6 +111,8 @@ def pull_of(common: Population, *, z_free: bool = False) -> Pull:
 def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:
     """Let the marker bend in all components, then in fewer and fewer of them."""
     fits = [climb(_bent(straight, 0, pull), sums, _FURTHER_CYCLES, pull=pull)]
+    if straight.tied:
+        return fits
     for k in np.argsort(-fits[0].weights, kind="stable")[:-1]:
         fewer = fits[-1].straight.copy()
         fewer[k] = True
@@ -122,18 +130,23 @@ def _bent(population: Population, n_straight: int, pull: Pull) -> Population:
     return replace(population, covariance=covariance, straight=straight)
 
 
-def _seeds(seed: int, k: int, n: int) -> list[list[int]]:
-    """Give the seed of each start with ``k`` components."""
-    return [[seed, k], *([seed, k, number] for number in range(1, _STARTS if n < _SMALL else 1))]
+def _tied_and_not(common: Population, sums: Sums, k: int, seed: int, pull: Pull) -> list[Population]:
+    """Begin several times with a shared covariance; give the one that climbs furthest, and its start without."""
+    count = int(np.clip(_START_SERIES // sums.n, _FEWEST_STARTS, _MOST_STARTS))
+    starts = [_start(common, sums, k, [seed, k, number]) for number in range(count)]
+    begun = [climb(replace(start, tied=True), sums, _SHORT_CYCLES, pull=pull) for start in starts]
+    furthest = int(np.argmax([fit.log_likelihood for fit in begun]))
+    return [begun[furthest], starts[furthest]]
 
 
-def _start(common: Population, sums: Sums, k: int, rng: np.random.Generator) -> Population:
+def _start(common: Population, sums: Sums, k: int, seed: list[int]) -> Population:
     """Divide draws of everybody's course into ``k`` clusters, and give each a tail along the marker's trend."""
     straight = np.full(k, marker_bend(sums) is not None)
     if k == 1:
         return _with_tails(replace(common, straight=straight), _TAIL_SHARE)
     from scipy.cluster.vq import kmeans2
 
+    rng = np.random.default_rng(seed)
     drawn = _draw(common, sums, rng)
     whitened = np.linalg.solve(np.linalg.cholesky(np.cov(drawn)), drawn - drawn.mean(axis=1, keepdims=True))
     _, label = kmeans2(whitened.T, k, minit="++", rng=rng)
@@ -171,7 +184,7 @@ def sharpened(population: Population) -> Population:
     Small cohorts cannot tell such a population from one that spreads evenly (``benchmarks/population_shape.md``).
     """
     whole = population.covariance + population.tail[:, :, None] * population.tail[:, None, :]
-    return _with_tails(replace(population, covariance=whole), _SHARP_SHARE)
+    return _with_tails(replace(population, covariance=whole, tied=False), _SHARP_SHARE)
 
 
 def families(
@@ -189,9 +202,9 @@ def families(
     Vehtari, Gelman and Gabry 2017, Stat Comput 27:1413, doi:10.1007/s11222-016-9696-4 (the standard error of a
     difference in what two models foretell; there by cross-validation).
     """
-    supported = grow(common, sums, seed, everyone)
     if everyone is None:
-        return (supported,)
+        return (grow(common, sums, seed, tied=True),)
+    supported = grow(common, sums, seed, everyone)
     best, upward = supported[0], _upward(common, everyone)
     apart = log_likelihoods(best, everyone) - log_likelihoods(upward, everyone)
     better = apart.sum() - (best.n_parameters - upward.n_parameters)
@@ -210,8 +223,8 @@ def _upward(common: Population, everyone: Sums) -> Population:
 def grow_alike(like: Population, sums: Sums, pull: Pull, seed: int) -> Population:
     """Fit a population as rich as another one to other series, from the beginning."""
     common = single(sums)
-    start = _start(common, sums, like.components, np.random.default_rng([seed, like.components]))
-    straight = climb(start, sums, _CYCLES, pull=pull)
+    start = _start(common, sums, like.components, [seed, like.components])
+    straight = climb(replace(start, tied=like.tied), sums, _CYCLES, pull=pull)
     if like.straight.all() or marker_bend(sums) is None:
         return straight
     return climb(_bent(straight, int(like.straight.sum()), pull), sums, _FURTHER_CYCLES, pull=pull)

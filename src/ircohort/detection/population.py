@@ -6,7 +6,8 @@ component, ``u = centre + z tail + normal``: ``z`` has a long upper tail, becaus
 the others (with normal components alone, the share of people who rise enough came out too high by a fifth in
 simulation). It is a lognormal with mean 0 and variance 1 at nine nodes; large cohorts learn other probabilities of the
 nodes. In a ``straight`` component nobody's marker bends otherwise than the component's mean. In an ``upward``
-population the marker's trend spreads in the tails only. Series stand on the last axis of arrays.
+population the marker's trend spreads in the tails only. The components of a ``tied`` population share one covariance.
+Series stand on the last axis of arrays.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Population:
     """A mixture of K components of courses with d coefficients, on standardised axes.
 
     ``weights`` (K,); ``centre``, ``tail`` (K, d); ``covariance`` (K, d, d); ``residual`` (q, q) covariance of the
-    outcomes of one draw; ``straight`` (K,), ``upward``; ``z_weights`` (nodes,) probabilities of the nodes of z.
-    ``log_likelihood`` of the data it was fitted to, ``converged``.
+    outcomes of one draw; ``straight`` (K,), all alike if ``tied``; ``upward``; ``z_weights`` (nodes,) probabilities of
+    the nodes of z. ``log_likelihood`` of the data it was fitted to, ``converged``.
     """
 
     weights: Floats
@@ -63,6 +64,7 @@ class Population:
     residual: Floats
     straight: NDArray[np.bool_]
     upward: bool = False
+    tied: bool = False
     z_weights: Floats = field(default_factory=NODE_WEIGHTS.copy)
     log_likelihood: float = np.nan
     converged: bool = False
@@ -81,8 +83,10 @@ class Population:
     def n_parameters(self) -> int:
         """Number of free parameters, the residual covariance and the probabilities of z aside."""
         d = self.centre.shape[1]
-        absent = self.straight.sum() * (d + 1) + self.upward * (self.components * d - self.straight.sum())
-        return int(self.components * (d * (d + 1) // 2 + 2 * d + 1) - absent)
+        covariances = 1 if self.tied else self.components
+        straight = min(self.straight.sum(), covariances)
+        lost = straight * d + self.straight.sum() + self.upward * (covariances * d - straight)
+        return int(covariances * (d * (d + 1) // 2) + self.components * (2 * d + 1) - lost)
 
     @property
     def criterion(self) -> float:

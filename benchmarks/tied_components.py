@@ -1,10 +1,9 @@
-"""What becomes of the probabilities in small cohorts if a single component may stand where the data ask for no more?
+"""What is gained in small cohorts where components of the population may share their covariance?
 
-    python benchmarks/fewest_components.py --work DIRECTORY [--cohorts 20] > benchmarks/fewest_components.md
+    python benchmarks/tied_components.py --work DIRECTORY [--cohorts 20] > benchmarks/tied_components.md
 
-The same cohorts are judged twice: with two components at least, as detection does, and with one at least, the number
-being chosen by Akaike's criterion both times. The log score is the mean log of the probability that was stated of what
-is true; higher is better.
+The same cohorts are judged twice: with own covariances only, and as detection does, with own or shared ones as Akaike's
+criterion says. The log score is the mean log of the probability that was stated of what is true; higher is better.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from detection_trials import SETTINGS, TRIALS, Job, Pool, cell_of, chosen, judge
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,10 +28,10 @@ LEAST = 1e-3
 
 @dataclass(frozen=True)
 class Trial:
-    """One cohort, to be judged with at least so many components."""
+    """One cohort, to be judged with own covariances only or not."""
 
     job: Job
-    fewest: int
+    own_only: bool
 
     @property
     def file(self) -> Path:
@@ -40,12 +40,20 @@ class Trial:
 
 
 def judge_with(trial: Trial) -> Path:
-    """Judge a cohort with at least so many components."""
-    growth.FEWEST_COMPONENTS = trial.fewest
-    return judge(trial.job)
+    """Judge a cohort, if need be without the starts whose covariance is shared."""
+    begun = growth._tied_and_not
+
+    def own(*args: Any) -> list[growth.Population]:
+        return begun(*args)[1:]
+
+    growth._tied_and_not = own if trial.own_only else begun
+    try:
+        return judge(trial.job)
+    finally:
+        growth._tied_and_not = begun
 
 
-def row(name: str, fewest: int, files: list[Path]) -> str:
+def row(name: str, covariances: str, files: list[Path]) -> str:
     """Give the line of a design: log score, components, and true less stated shares in five bins."""
     tables = [pl.read_parquet(file) for file in files]
     seen = pl.concat(tables).drop_nulls("probability")
@@ -58,30 +66,31 @@ def row(name: str, fewest: int, files: list[Path]) -> str:
         inside = (stated >= low) & (stated < high if high < 1 else stated <= high)
         cell = cell_of(stated[inside], true[inside], cohort[inside], len(tables))
         cells.append(f"{cell.difference:+.3f} ± {cell.error:.3f}")
-    return f"| {name} | {fewest} | {len(tables)} | {single} | {score:.4f} | " + " | ".join(cells) + " |"
+    return f"| {name} | {covariances} | {len(tables)} | {single} | {score:.4f} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--cohorts", type=int, default=20)
     given = parser.parse_args()
-    print(f"# One component, where the data ask for no more\n\n{made_by('fewest_components.py')}\n")
+    print(f"# Covariances that components share\n\n{made_by('tied_components.py')}\n")
     bins = " | ".join(f"{low:.1f} to {high:.1f}" for low, high in pairwise(EDGES))
     print("True less stated share, and its standard error, by what was stated.\n")
-    print(f"| design | components, at least | cohorts | of one component | log score | {bins} |")
-    print("| --- |" + " ---: |" * (4 + len(EDGES) - 1))
+    print(f"| design | covariances | cohorts | of one component | log score | {bins} |")
+    print("| --- | --- |" + " ---: |" * (3 + len(EDGES) - 1))
     with Pool(given.workers) as workers:
         for name in chosen(list(DESIGNS), given.only):
             people = DESIGNS[name]
             design = replace(TRIALS[name], n_participants=people)
-            for fewest in (2, 1):
-                directory = given.work / f"fewest_{fewest}"
+            for own_only, words in ((True, "own"), (False, "own or shared")):
+                at = given.work / words.replace(" ", "_")
+                base = Job(name, design, 0, at, SETTINGS)
 
-                def make(number: int, name: str = name, design=design, directory=directory, fewest=fewest) -> Trial:
-                    return Trial(Job(name, design, number, directory, SETTINGS), fewest)
+                def make(number: int, base: Job = base, own_only: bool = own_only) -> Trial:
+                    return Trial(replace(base, number=number), own_only)
 
                 files = workers.until(make, judge_with, lambda _: False, given.cohorts, 60.0)
-                print(row(f"{name}, {people:,} people", fewest, files), flush=True)
+                print(row(f"{name}, {people:,} people", words, files), flush=True)
 
 
 if __name__ == "__main__":
