@@ -253,7 +253,7 @@ def fit_readings(
 class _Learner:
     """How populations are learned from drawn cohorts: as the best of each family were learned from the real one.
 
-    Large cohorts begin where these stand, for speed.
+    Small cohorts have one start here, where the real one has several; large ones begin where these stand, for speed.
     """
 
     best: tuple[Population, ...]
