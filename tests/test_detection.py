@@ -469,6 +469,22 @@ def test_everybody_with_the_same_readings_is_refused_without_a_crash() -> None:
     assert got.n_flagged == 0
 
 
+def test_two_exact_slopes_are_judged_without_a_crash() -> None:
+    n, visits = 450, 11
+    slope = np.where(np.random.default_rng(0).random((n, 1)) < 0.5, 0.0, 0.08)
+    exact = pl.DataFrame(
+        {
+            "participant_id": np.repeat([f"{i:03d}" for i in range(n)], visits),
+            "years": np.tile(np.arange(float(visits)), n),
+            "insulin_uiu_ml": (7 * np.exp(slope * np.arange(visits))).ravel(),
+            "glucose_mg_dl": 90.0,
+            "tg_hdl_mg": 1.5,
+        }
+    )
+    stated = detect(exact, FULL, seed=0).participants["probability"].to_numpy()
+    assert (np.abs(stated - (slope > 0).ravel()) < 0.01).all()
+
+
 def test_insulin_that_never_changes_is_refused() -> None:
     got = detect(cohort().with_columns(insulin_uiu_ml=pl.lit(6.0)), FAST).participants
     assert set(got["reason"]) == {"the spread of slopes between people cannot be told from zero in this cohort"}

@@ -16,6 +16,7 @@ from ircohort.detection.cohort import evenly, fit_cohort
 from ircohort.detection.curves import BEND, TREND, Axes
 from ircohort.detection.population import (
     ABSENT_VARIANCE,
+    LEAST_VARIANCE,
     NODE_WEIGHTS,
     NODES,
     Population,
@@ -365,6 +366,30 @@ def test_nobody_in_a_straight_component_bends_otherwise_than_its_mean(drawn: tup
     assert after.tail[0, BEND] == pytest.approx(0.0, abs=1e-12)
     assert after.covariance[1, BEND, BEND] > 10 * ABSENT_VARIANCE
     assert population.n_parameters - after.n_parameters == AXES.size + 1
+
+
+def test_no_step_is_stretched_beyond_the_variances_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Readings without scatter: beyond these variances likelihoods are void, and such a step would be taken for a gain.
+    axes = Axes(("insulin", "glucose"), (2, 3), np.array([2.2, 4.5]), np.array([0.3, 0.001]), 10.0)
+    even = Population(
+        weights=np.array([0.5, 0.5]),
+        centre=np.array([[-0.6, -0.9, 0.0, 0.0, 0.0], [0.6, 0.9, 0.0, 0.0, 0.0]]),
+        tail=np.zeros((2, 5)),
+        covariance=np.stack([np.diag([0.15, 0.15, 1e-7, 1e-7, 1e-7])] * 2),
+        residual=1e-6 * np.eye(2),
+        straight=np.ones(2, dtype=bool),
+    )
+    least = []
+
+    def recorded(population: Population, sums: Sums, weight: np.ndarray) -> object:
+        least.append([np.linalg.eigvalsh(part).min() for part in (population.residual, population.covariance)])
+        return expect(population, sums, weight)
+
+    monkeypatch.setattr(climbing, "expect", recorded)
+    readings, _ = simulated(np.random.default_rng(0), even, 450, 11, axes)
+    found = growth.single(make_sums(readings, 450, axes))
+    assert np.isfinite(found.log_likelihood)
+    assert (np.min(least, axis=0) >= (LEAST_VARIANCE, climbing._LEAST_OF_COURSES)).all()
 
 
 def test_in_an_upward_population_the_trend_spreads_in_the_tails_only(drawn: tuple[Population, Sums]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ircohort.detection.population import (
+    LEAST_VARIANCE,
     NODE_WEIGHTS,
     NODES,
     Expected,
@@ -26,6 +27,7 @@ _PRIOR_WEIGHT = 2.0  # people added to each component, so that none dies out
 _TAIL_PRIOR = 1.0  # people with z = 1 and no tail
 _FURTHEST = 30.0  # longest stretch of a step
 _SLACK = 1.0  # log likelihood that a stretched step may lose before the plain one is taken instead
+_LEAST_OF_COURSES = 1e-8  # variance added to the covariances of courses, so that they can be inverted
 _SETTLED = 1e-6  # gain in log likelihood per series and cycle below which a climb has arrived
 
 
@@ -90,7 +92,7 @@ def _covariances(rest: Floats, people: Floats, pull: Pull | None, *, tied: bool)
         rest, people = rest.sum(axis=0, keepdims=True), people.sum(keepdims=True)
     if pull is not None:
         rest, people = rest + pull.people * pull.towards, people + pull.people
-    covariance = 0.5 * (rest + rest.transpose(0, 2, 1)) / people[:, None, None] + 1e-8 * np.eye(d)
+    covariance = 0.5 * (rest + rest.transpose(0, 2, 1)) / people[:, None, None] + _LEAST_OF_COURSES * np.eye(d)
     return np.broadcast_to(covariance, (k, d, d)).copy()
 
 
@@ -164,8 +166,17 @@ def _stretched(
     step, turn = first - begun, second - 2 * first + begun
     length = float(np.clip(np.sqrt((step @ step) / np.maximum(turn @ turn, 1e-300)), 1.0, _FURTHEST))
     try:
-        far = better(_unpack(begun + 2 * length * step + length**2 * turn, start), sums, counts, pull)
+        ahead = _unpack(begun + 2 * length * step + length**2 * turn, start)
+        if not _within_bounds(ahead):
+            return twice
+        far = better(ahead, sums, counts, pull)
     except np.linalg.LinAlgError:
         return twice
     good = np.isfinite(far.log_likelihood) and far.log_likelihood >= twice.log_likelihood - _SLACK
     return far if good else twice
+
+
+def _within_bounds(population: Population) -> bool:
+    """Whether no variance is less than plain steps leave: with less, likelihoods of exact readings are void."""
+    residual, courses = np.linalg.eigvalsh(population.residual), np.linalg.eigvalsh(population.covariance)
+    return bool(residual.min() >= LEAST_VARIANCE and courses.min() >= _LEAST_OF_COURSES)
