@@ -17,6 +17,11 @@ Floats = NDArray[np.float64]
 MAX_COMPONENTS = 4
 """Components of the population, at most."""
 
+FEWEST_COMPONENTS = 2
+"""Components of a large cohort, where there are series enough. A second one climbs slowly: asked part of the way, where
+it is asked of others, Akaike's criterion refuses what it would let stand in the end, or nearly so
+(``benchmarks/second_component.md``)."""
+
 SERIES_PER_COMPONENT = 60
 """Series that each of them takes."""
 
@@ -59,11 +64,12 @@ def grow(
 
     A further component enters while Akaike's criterion improves; so far nobody's marker bends. With ``tied``, as small
     cohorts need it, components may share their covariance: 1,000 people often support a second component, but not a
-    covariance of its own. It also hangs on the start on which summit their climbs end, so there are several. In the
-    best of these populations every component is then let bend, and the largest are made straight again, one after the
-    other, while the criterion improves: a marker bends where the data ask for it. Where ``sums`` are those of a part of
-    the cohort, populations climb on with ``everyone``, who decide between them; a bend must be supported by the part as
-    well. Everyone then takes those that are supported further up, and shapes z.
+    covariance of its own. It also hangs on the start on which summit their climbs end, so there are several. Large
+    cohorts begin with two components. In the best of these populations every component is then let bend, and the
+    largest are made straight again, one after the other, while the criterion improves: a marker bends where the data
+    ask for it. Where ``sums`` are those of a part of the cohort, populations climb on with ``everyone``, who decide
+    between them; a bend must be supported by the part as well. Everyone then takes those that are supported further up,
+    and shapes z.
 
     Source
     ------
@@ -79,7 +85,7 @@ def grow(
     most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
     grown: list[Population] = []
     found: list[Population] = []
-    for k in range(1, most + 1):
+    for k in range(1 if tied else min(FEWEST_COMPONENTS, most), most + 1):
         starts = _tied_and_not(common, sums, k, seed, pull) if tied and k > 1 else [_start(common, sums, k, [seed, k])]
         fits = [climb(start, sums, _CYCLES, pull=pull) for start in starts]
         before = min((fit.criterion for fit in found), default=np.inf)
