@@ -456,7 +456,7 @@ def test_a_further_component_enters_only_where_the_data_ask_for_it(tied: bool) -
     )
     readings, cluster = simulated(rng, one, 300, 8, axes)
     plain = grown(make_sums(readings, 300, axes), tied=tied)
-    assert plain[0].components == (1 if tied else growth.FEWEST_COMPONENTS)
+    assert plain[0].components == 1
     readings, cluster = simulated(rng, three, 300, 8, axes)
     sums = make_sums(readings, 300, axes)
     found = grown(sums, tied=tied)
@@ -527,6 +527,38 @@ def test_everyone_decides_how_many_components_there_are_where_a_part_cannot() ->
     assert found[0].components == 3
     assert found[0].log_likelihood == pytest.approx(expect(found[0], everyone, np.ones(1500)).log_likelihood)
     assert not np.allclose(found[0].z_weights, NODE_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("apart", "noise", "cycles", "part_of_the_way", "in_the_end"),
+    [(0.4, 1.0, 0, 1, 2), (0.6, 2.0, 16, 2, 1)],
+    ids=["a second one that climbs slowly", "one whose shape is learned"],
+)
+def test_a_second_component_of_a_large_cohort_is_asked_for_at_the_end_of_the_climb(
+    monkeypatch: pytest.MonkeyPatch, apart: float, noise: float, cycles: int, part_of_the_way: int, in_the_end: int
+) -> None:
+    monkeypatch.setattr(growth, "_FURTHER_CYCLES", cycles)
+    rng = np.random.default_rng({0.4: 10, 0.6: 12}[apart])
+    axes = Axes(("insulin", "glucose"), (2, 2), np.array([2.0, 4.5]), np.array([0.5, 0.06]), 10.0)
+    truth = Population(
+        weights=np.array([0.5, 0.3, 0.2]),
+        centre=apart * np.array([[-1.5, -0.3, 0, 0], [0, 1.2, 0, 0.8], [1.5, -1.2, 1, -0.8]]),
+        tail=np.zeros((3, 4)),
+        covariance=np.repeat(np.diag([0.1, 0.02, 0.1, 0.02])[None], 3, axis=0),
+        residual=noise * np.eye(2),
+        straight=np.zeros(3, dtype=bool),
+    )
+    readings, _ = simulated(rng, truth, 1500, 8, axes)
+    everyone = make_sums(readings, 1500, axes)
+    part = everyone.take(slice(0, 300))
+    common = growth.single(part)
+    pull, free = growth.pull_of(common), growth.pull_of(common, z_free=True)
+    begun = [growth._start(common, part, k, [0, k]) for k in (1, 2)]
+    short = [climbing.climb(climbing.climb(fit, part, 40, pull=pull), everyone, cycles, pull=pull) for fit in begun]
+    assert min(short, key=lambda fit: fit.criterion).components == part_of_the_way
+    long = [climbing.climb(fit, everyone, 48, pull=free) for fit in short]
+    assert min(long, key=lambda fit: fit.criterion).components == in_the_end
+    assert grown(part, everyone)[0].components == in_the_end
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,6 @@ Floats = NDArray[np.float64]
 MAX_COMPONENTS = 4
 """Components of the population, at most."""
 
-FEWEST_COMPONENTS = 2
-"""Components of a large cohort, where there are series enough. A second one climbs slowly: asked part of the way, where
-it is asked of others, Akaike's criterion refuses what it would let stand in the end, or nearly so
-(``benchmarks/second_component.md``)."""
-
 SERIES_PER_COMPONENT = 60
 """Series that each of them takes."""
 
@@ -60,16 +55,34 @@ def single(sums: Sums) -> Population:
 def grow(
     common: Population, sums: Sums, seed: int, everyone: Sums | None = None, *, tied: bool = False
 ) -> tuple[Population, ...]:
-    """Fit populations of growing richness from a single component, and give those that the data support, best first.
+    """Fit populations of growing richness, and give those that the data support, best first.
 
-    A further component enters while Akaike's criterion improves; so far nobody's marker bends. With ``tied``, as small
-    cohorts need it, components may share their covariance: 1,000 people often support a second component, but not a
-    covariance of its own. It also hangs on the start on which summit their climbs end, so there are several. Large
-    cohorts begin with two components. In the best of these populations every component is then let bend, and the
-    largest are made straight again, one after the other, while the criterion improves: a marker bends where the data
-    ask for it. Where ``sums`` are those of a part of the cohort, populations climb on with ``everyone``, who decide
-    between them; a bend must be supported by the part as well. Everyone then takes those that are supported further up,
-    and shapes z.
+    A further component enters while Akaike's criterion improves, and a marker bends where it does. Where ``sums`` are
+    those of a part of the cohort, populations climb on with ``everyone``, who decide between them, take those that are
+    supported further up, and shape z. A second component climbs slowly: part of the way up it is refused where it would
+    be let stand in the end (``benchmarks/second_component.md``). So everyone asks for it there, and for others before.
+    With ``tied``, as small cohorts need it, components may share their covariance: see :func:`_enriched`.
+    """
+    most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
+    pull = pull_of(common)
+    if everyone is None:
+        return _enriched(range(1, most + 1), common, sums, seed, pull, tied=tied)
+    free = pull_of(common, z_free=True)
+    ways = [components for components in (range(1, 2), range(2, most + 1)) if components]
+    supported = [fit for way in ways for fit in _enriched(way, common, sums, seed, pull, everyone, tied=tied)]
+    return _supported([climb(fit, everyone, _LAST_CYCLES, pull=free) for fit in supported])
+
+
+def _enriched(
+    counts: range, common: Population, sums: Sums, seed: int, pull: Pull, everyone: Sums | None = None, *, tied: bool
+) -> tuple[Population, ...]:
+    """Fit populations with so many components, while the next count improves; let the best bend; give the supported.
+
+    With ``tied`` components may share their covariance: 1,000 people often support a second component, but not a
+    covariance of its own. It also hangs on the start on which summit their climbs end, so there are several. So far
+    nobody's marker bends. In the best of these populations every component is then let bend, and the largest are made
+    straight again, one after the other, while the criterion improves: a marker bends where the data ask for it. With
+    ``everyone``, who decide, a bend must be supported by ``sums`` as well.
 
     Source
     ------
@@ -81,11 +94,9 @@ def grow(
     def settled(population: Population) -> Population:
         return population if everyone is None else climb(population, everyone, _FURTHER_CYCLES, pull=pull)
 
-    pull = pull_of(common)
-    most = min(MAX_COMPONENTS, max(1, sums.n // SERIES_PER_COMPONENT))
     grown: list[Population] = []
     found: list[Population] = []
-    for k in range(1 if tied else min(FEWEST_COMPONENTS, most), most + 1):
+    for k in counts:
         starts = _tied_and_not(common, sums, k, seed, pull) if tied and k > 1 else [_start(common, sums, k, [seed, k])]
         fits = [climb(start, sums, _CYCLES, pull=pull) for start in starts]
         before = min((fit.criterion for fit in found), default=np.inf)
@@ -97,11 +108,7 @@ def grow(
         straight = grown[int(np.argmin([fit.criterion for fit in found]))]
         bending = _supported([straight, *_bending(straight, sums, pull)])
         found += [settled(fit) for fit in bending if fit is not straight]
-    supported = _supported(found)
-    if everyone is None:
-        return supported
-    free = pull_of(common, z_free=True)
-    return _supported([climb(fit, everyone, _LAST_CYCLES, pull=free) for fit in supported])
+    return _supported(found)
 
 
 def _supported(found: list[Population]) -> tuple[Population, ...]:
