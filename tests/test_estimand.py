@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ircohort.estimand import HiddenWindow, find_windows
+from ircohort.estimand import HiddenWindow, find_windows, partners, search_windows
 
 
 def largest_rise(years, marker, glucose, rule):
@@ -30,6 +30,23 @@ def test_the_function_is_the_definition(seed, steps, lag):
     present = expected >= np.log(1.25) - 1e-12
     assert (found.present == present).all()
     assert found.log_rise[present] == pytest.approx(expected[present])
+
+
+def test_rises_are_the_same_whether_they_are_dated_or_not_and_in_32_bits():
+    rng = np.random.default_rng(3)
+    years = np.linspace(0.0, 9.0, 37)
+    marker = np.cumsum(rng.normal(0, 0.08, (37, 4000)), axis=0)
+    normal = np.cumsum(rng.normal(0, 1.5, (37, 4000)), axis=0) < rng.uniform(-2, 12, 4000)
+    partner, least = partners(years, 2.0), np.log(1.25)
+    dated = search_windows(marker, normal, partner, least)
+    assert 0 < dated.present.mean() < 1
+    assert 0 < normal.all(axis=0).mean() < 1
+    assert (search_windows(marker, normal, partner, least, dated=False).present == dated.present).all()
+    short = search_windows(marker.astype(np.float32), normal, partner, least, dated=False)
+    clear = np.abs(dated.log_rise - least) > 1e-4
+    assert (short.present == dated.present)[clear].all()
+    rises = marker[dated.end, np.arange(4000)] - marker[dated.start, np.arange(4000)]
+    assert rises[dated.present] == pytest.approx(dated.log_rise[dated.present])
 
 
 def test_a_rise_of_less_than_two_years_is_no_window():

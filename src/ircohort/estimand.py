@@ -72,8 +72,9 @@ def find_windows(
     rule = definition or HiddenWindow()
     marker = np.atleast_2d(np.asarray(log_marker, dtype=float)).T
     normal = (rule.glucose_cut_off_mg_dl > np.atleast_2d(glucose_mg_dl).T) & np.isfinite(marker)
-    found = search_windows(np.where(normal, marker, 0.0), normal, partners(years, rule.min_years))
-    present = found.log_rise >= np.log1p(rule.min_rise) - 1e-12
+    least = float(np.log1p(rule.min_rise))
+    found = search_windows(np.where(normal, marker, 0.0), normal, partners(years, rule.min_years), least)
+    present = found.present
 
     def dated(at: NDArray[np.intp]) -> Floats:
         return np.where(present, years[np.minimum(at, len(years) - 1)], np.nan)
@@ -99,11 +100,13 @@ _FAR = 16.0
 
 @dataclass(frozen=True)
 class Search:
-    """The largest rise (N,) of each curve, far below zero where there is none, and the rows that it lies between.
+    """The largest rise (N,) of each curve, and the rows that it lies between.
 
+    ``present`` (N,) where it is large enough; elsewhere ``log_rise`` is no less than it, and the rows mean nothing.
     ``run_start`` is the first row of the stretch of normal glucose they lie in.
     """
 
+    present: NDArray[np.bool_]
     log_rise: Floats
     start: NDArray[np.intp]
     end: NDArray[np.intp]
@@ -111,11 +114,9 @@ class Search:
 
 
 def search_windows(
-    marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp], *, dated: bool = True
+    marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp], least: float, *, dated: bool = True
 ) -> Search:
     """Find the largest rise of each curve over pairs of times with nothing but normal glucose between them.
-
-    Every time that does not count puts all later ones far below all earlier ones: no rise reaches across.
 
     Parameters
     ----------
@@ -123,8 +124,49 @@ def search_windows(
         (k, N) log marker, finite, and whether the time counts, times first.
     partner
         (k,) from :func:`partners`.
+    least
+        The smallest rise that counts, on the log scale.
     dated
         Whether the rows are asked for too; they are 0 otherwise.
+    """
+    # Most curves rise too little whatever glucose does, and glucose is always normal in most others.
+    log_rise = _largest_rise(marker, partner)
+    open_ = log_rise >= least - _ROUNDING
+    if not dated:
+        open_ &= ~normal.all(axis=0)
+    searched = np.flatnonzero(open_)
+    rows = np.zeros((3, marker.shape[1] if dated else 0), dtype=np.intp)
+    some, normal = marker.take(searched, axis=1), normal.take(searched, axis=1)
+    log_rise[searched], *found = _search(some, normal, partner, dated=dated)
+    if dated:
+        rows[:, searched] = found
+    return Search(log_rise >= least - 1e-12, log_rise, *rows)
+
+
+_ROUNDING = 1e-3
+"""More than what 32 bits lose of a rise where ``_FAR`` was added a few hundred times."""
+
+
+def _largest_rise(marker: Floats, partner: NDArray[np.intp]) -> Floats:
+    """Give the largest rise (N,) of each curve over pairs of times that lie far enough apart."""
+    best, lowest = np.full(marker.shape[1], -np.inf, marker.dtype), np.full(marker.shape[1], np.inf, marker.dtype)
+    rise, entered = np.empty_like(best), 0
+    for j, far_back in enumerate(partner):
+        for e in range(entered, int(far_back) + 1):
+            np.minimum(lowest, marker[e], out=lowest)
+            entered = e + 1
+        if entered:
+            np.subtract(marker[j], lowest, out=rise)
+            np.maximum(best, rise, out=best)
+    return best
+
+
+def _search(
+    marker: Floats, normal: NDArray[np.bool_], partner: NDArray[np.intp], *, dated: bool
+) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Give the largest rise of each curve, and the rows ``start``, ``end`` and ``run_start``, empty unless ``dated``.
+
+    Every time that does not count puts all later ones far below all earlier ones: no rise reaches across.
     """
     k, n = marker.shape
     far, broken = marker.dtype.type(_FAR), ~normal
@@ -152,7 +194,7 @@ def search_windows(
             better = value > best
             start[better], end[better], run_start[better] = lowest_at[better], j, begin[better]
         np.maximum(best, value, out=best)
-    return Search(best, start, end, run_start)
+    return best, start, end, run_start
 
 
 def last_of_run(normal: NDArray[np.bool_], end: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -192,6 +234,14 @@ def course_of(log_marker: Floats, least: float) -> NDArray[np.intp]:
     >>> [COURSES[row] for row in course_of(up_and_down, np.log(1.25))]
     ['recovered', 'steady', 'relapsed', 'rising']
     """
+    swing = np.fmax.reduce(log_marker) - np.fmin.reduce(log_marker)
+    went = np.zeros(log_marker.shape[1], dtype=np.intp)
+    swings = np.flatnonzero(swing >= least - 1e-12)
+    went[swings] = _course_of(log_marker.take(swings, axis=1), least)
+    return went
+
+
+def _course_of(log_marker: Floats, least: float) -> NDArray[np.intp]:
     n = log_marker.shape[1]
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
     direction, swings = np.zeros(n, dtype=np.int8), np.zeros(n, dtype=np.int8)

@@ -30,8 +30,8 @@ from ircohort.parallel import each
 
 Floats = NDArray[np.float64]
 
-DRAWS_AT_ONCE = 1 << 17
-"""Draws of all series of a block together: they fit the cache."""
+DRAWS_AT_ONCE = 1 << 18
+"""Draws of all series of a block together: smaller blocks leave threads waiting for one another."""
 
 TURNS_AT_ONCE = 8192
 """Series in which turns are looked for at once."""

@@ -96,12 +96,9 @@ def _curves(drawn: Drawn, marker: str, grid: Grid, rule: HiddenWindow) -> _Curve
     return _Curves(drawn.at(marker, grid.years).reshape(k, -1), normal.reshape(k, -1))
 
 
-def _searched(
-    curves: _Curves, grid: Grid, rule: HiddenWindow, *, dated: bool = False
-) -> tuple[Search, NDArray[np.bool_]]:
-    """Search curves on one grid: what was found, and which hold a window."""
-    found = search_windows(curves.marker, curves.normal, grid.partner, dated=dated)
-    return found, found.log_rise >= np.log1p(rule.min_rise) - 1e-12
+def _searched(curves: _Curves, grid: Grid, rule: HiddenWindow, *, dated: bool = False) -> Search:
+    """Search curves on one grid."""
+    return search_windows(curves.marker, curves.normal, grid.partner, float(np.log1p(rule.min_rise)), dated=dated)
 
 
 def window_draws(drawn: Drawn, marker: str, rule: HiddenWindow) -> NDArray[np.bool_]:
@@ -120,16 +117,16 @@ def window_draws_beyond(
     beyond = None if expected is None else np.zeros_like(present)
     for who, grid in grids(drawn.follow_up, rule.min_years):
         curves = _curves(drawn.take(who), marker, grid, rule)
-        found = _searched(curves, grid, rule)[1]
+        found = _searched(curves, grid, rule).present
         present[who] = found.reshape(len(who), -1)
         if expected is not None and beyond is not None:
             # Less of a rise is no window where all of it was none: such draws need not be searched again.
             draws = drawn.courses.shape[2]
             open_ = np.flatnonzero(found | np.repeat(expected[who] < 0, draws))
-            course = (expected[who] * grid.years).astype(curves.marker.dtype)[:, open_ // draws]
-            less = _Curves(curves.marker[:, open_] - course, curves.normal[:, open_])
+            course = (expected[who] * grid.years).astype(curves.marker.dtype).take(open_ // draws, axis=1)
+            less = _Curves(curves.marker.take(open_, axis=1) - course, curves.normal.take(open_, axis=1))
             answer = np.zeros(found.size, dtype=bool)
-            answer[open_] = _searched(less, grid, rule)[1]
+            answer[open_] = _searched(less, grid, rule).present
             beyond[who] = answer.reshape(len(who), -1)
     return present, beyond
 
@@ -158,9 +155,9 @@ def date_windows(drawn: Drawn, marker: str, rule: HiddenWindow) -> Dated:
     for who, grid in grids(drawn.follow_up, rule.min_years):
         curves = _curves(drawn.take(who), marker, grid, rule)
         log_marker, normal = curves.marker, curves.normal
-        found, present = _searched(curves, grid, rule, dated=True)
+        found = _searched(curves, grid, rule, dated=True)
         k, shape = len(grid.years), (len(who), -1)
-        there, column = present.reshape(shape), np.arange(present.size)
+        there, column = found.present.reshape(shape), np.arange(found.present.size)
         falls_back = log_marker[found.end, column] - log_marker[-1] >= 0.5 * found.log_rise
         last = last_of_run(normal, found.end)
         step = grid.years[1][:, None]

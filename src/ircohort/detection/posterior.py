@@ -53,14 +53,19 @@ def _draw(population: Population, sums: Sums, normal: Floats, choice: Floats) ->
     parts = posteriors(population, evidence(sums, population.residual))
     share, _ = memberships(parts)
     upper = np.cumsum(share.reshape(-1, sums.n), axis=0)
-    picked = (choice[None, None, :] > upper[:-1, :, None]).sum(axis=0)
+    picked = np.zeros((sums.n, len(choice)), dtype=np.int8)
+    for edge in upper[:-1, :, None]:
+        picked += choice > edge
     component, node = np.divmod(picked, len(NODES))
-    courses = np.empty((sums.axes.size, sums.n, len(choice)), dtype=np.float32)
+    # Room for the courses under one component, used anew for each.
+    courses, own, rest = (np.empty((sums.axes.size, *picked.shape), dtype=np.float32) for _ in range(3))
     z, scatter = NODES.astype(np.float32)[node], normal.astype(np.float32)
     for k, part in enumerate(parts):
         centre, lean, root = (values.astype(np.float32) for values in (part.centre, part.lean, part.root))
-        own = centre[:, :, None] + z * lean[:, :, None]
-        own += np.matmul(root.transpose(2, 1, 0), scatter).transpose(1, 0, 2)
+        np.multiply(z, lean[:, :, None], out=own)
+        own += centre[:, :, None]
+        np.matmul(root.transpose(2, 1, 0), scatter, out=rest.transpose(1, 0, 2))
+        own += rest
         np.copyto(courses, own, where=component == k)
     return courses
 
