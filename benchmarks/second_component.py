@@ -5,7 +5,8 @@
 How much smaller (better) Akaike's criterion is with two components than with one, while nobody's marker bends: of the
 part of the series from which populations are grown; after the short climb with everyone, where detection asks for
 further components; and after the long one, which shapes the tail too, where it asks for the second. Beside it stands
-how many components detection then found, that of the population which spreads upwards only not among them.
+how many components the criterion then supports. People at large with six annual visits are not asked: their readings
+leave open how slopes spread (``upward_population.py``).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ircohort.evaluation.cohorts import draw_cohort
 
 def gains_of(common: Population, part: Sums, everyone: Sums, seed: int) -> Iterator[float]:
     """Give how much better two components are than one: of the part, after the short climb, after the long one."""
-    pull, free = growth.pull_of(common), growth.pull_of(common, z_free=True)
+    pull, free = growth.pull_of(common), growth.pull_of(common, growth._Z_PEOPLE)
     fits = [climb(growth._start(common, part, k, [seed, k]), part, growth._CYCLES, pull=pull) for k in (1, 2)]
     yield fits[0].criterion - fits[1].criterion
     for cycles, towards in ((growth._FURTHER_CYCLES, pull), (growth._LAST_CYCLES, free)):

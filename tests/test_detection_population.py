@@ -552,7 +552,7 @@ def test_a_second_component_of_a_large_cohort_is_asked_for_at_the_end_of_the_cli
     everyone = make_sums(readings, 1500, axes)
     part = everyone.take(slice(0, 300))
     common = growth.single(part)
-    pull, free = growth.pull_of(common), growth.pull_of(common, z_free=True)
+    pull, free = growth.pull_of(common), growth.pull_of(common, growth._Z_PEOPLE)
     begun = [growth._start(common, part, k, [0, k]) for k in (1, 2)]
     short = [climbing.climb(climbing.climb(fit, part, 40, pull=pull), everyone, cycles, pull=pull) for fit in begun]
     assert min(short, key=lambda fit: fit.criterion).components == part_of_the_way
@@ -563,7 +563,7 @@ def test_a_second_component_of_a_large_cohort_is_asked_for_at_the_end_of_the_cli
 
 @pytest.mark.parametrize(
     ("apart", "rising", "noise", "kept"),
-    [(1.0, 0.3, 0.3, [False]), (0.0, 0.5, 0.3, [False, True]), (0.3, 0.1, 2.0, [False, True])],
+    [(1.5, 0.3, 0.3, [False]), (0.0, 0.5, 0.3, [False, True]), (0.3, 0.1, 2.0, [False, True])],
     ids=["two groups, clearly", "rises only, clearly", "hardly visible"],
 )
 def test_an_upward_population_stands_beside_others_where_readings_allow_it(
@@ -584,13 +584,22 @@ def test_an_upward_population_stands_beside_others_where_readings_allow_it(
     part = everyone.take(slice(0, 400))
     common = growth.single(part)
     found = growth.families(common, part, 0, everyone)
-    assert [family[0].upward for family in found] == kept
-    ((alone, *_),) = growth.families(common, part, 0)
+    assert [family[0].upward for family in found.kept] == kept
+    small = growth.families(common, part, 0)
+    ((alone, *_),) = small.kept
     np.testing.assert_array_equal(alone.covariance, grown(part, tied=True)[0].covariance)
 
+    # Small cohorts do not learn the shape of z; others do, more freely where the readings choose.
+    assert np.isinf(small.pull.z_people)
+    np.testing.assert_allclose(alone.z_weights, NODE_WEIGHTS, rtol=1e-12)
+    for family in found.kept:
+        freer = climbing.climb(family[0], everyone, 48, pull=growth.pull_of(common, growth._Z_PEOPLE))
+        held, free = (np.abs(fit.z_weights - NODE_WEIGHTS).sum() for fit in (family[0], freer))
+        assert 0 < held <= free + 1e-3
+        assert (held < 0.7 * free) == (len(kept) > 1)
+
     # Refits are shared out evenly over what is kept.
-    pull = growth.pull_of(common, z_free=True)
-    again = growth.refits(found, everyone, 4, pull, 3)
+    again = growth.refits(found, everyone, 4, 3)
     assert [fit.upward for fit in again] == list(np.repeat(kept, 4 // len(kept)))
     assert len({round(fit.log_likelihood, 6) for fit in again}) == 4
 

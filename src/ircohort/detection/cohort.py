@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ircohort.detection.censoring import Limits, with_sites
 from ircohort.detection.climbing import Pull
 from ircohort.detection.curves import Axes
-from ircohort.detection.growth import families, grow, grow_alike, pull_of, refit, refits, sharpened, single
+from ircohort.detection.growth import families, grow, grow_alike, refit, refits, sharpened, single
 from ircohort.detection.noise_only import permuted
 from ircohort.detection.population import Population
 from ircohort.detection.recalibration import NO_CORRECTION, Correction, learn_correction
@@ -228,14 +228,14 @@ def fit_readings(
         return Fitted(sums, (common,), spread, False)
     if quick:
         return Fitted(sums, grow(common, part, seed)[:1], spread, False)
-    kept = families(common, part, seed, everyone if large else None)
+    grown = families(common, part, seed, everyone if large else None)
+    best = tuple(family[0] for family in grown.kept)
     if not settings.refits:
-        return Fitted(sums, tuple(family[0] for family in kept), spread, False)
-    pull = pull_of(common, z_free=large)
-    populations = refits(kept, everyone, settings.refits, pull, seed)
+        return Fitted(sums, best, spread, False)
+    populations = refits(grown, everyone, settings.refits, seed)
     if not settings.recalibrate:
         return Fitted(sums, populations, spread, True)
-    learner = _Learner(tuple(family[0] for family in kept), large, pull, seed)
+    learner = _Learner(best, large, grown.pull, seed)
     correction = learn_correction(
         readings.take(order),
         leading[order],

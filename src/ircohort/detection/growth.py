@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ SERIES_PER_COMPONENT = 60
 AS_GOOD = 6.0
 """Populations whose Akaike criterion lies within this of the best one are averaged over."""
 
-TOLD_APART = 2.0
-"""Standard errors by which the best population must foretell better than an upward one, or both are averaged over."""
+TOLD_APART = 3.0
+"""Standard errors by which one component must foretell better than one that spreads upwards, or both are kept."""
 
 _START_SERIES, _FEWEST_STARTS, _MOST_STARTS = 6_000, 3, 10  # in small cohorts: as many starts as hold so many series
 _SHORT_CYCLES = 6  # after which the start that is furthest climbs on
@@ -33,6 +33,7 @@ _FURTHER_CYCLES = 16  # from a fit that differs in the straightness of one compo
 _LAST_CYCLES = 48  # with everyone; 16 leave 50 to 90 of log likelihood among 20,000 series
 _REFIT_CYCLES, _FEWEST_REFIT_CYCLES, _REFIT_SERIES = 12, 4, 48_000
 _Z_PEOPLE = 30.0  # what the lognormal of z is worth where z is learned
+_Z_PEOPLE_OPEN = 300.0  # the same where readings leave open how trends spread
 _TAIL_SHARE = 0.8  # of the SD of the marker's trend, with which a tail begins
 _SHARP_SHARE = 0.975  # the same where it may spread upwards only; with 1 covariances could not be inverted
 _COMMON_SHARE = 0.3  # of the common covariance, towards which components are pulled
@@ -67,7 +68,7 @@ def grow(
     pull = pull_of(common)
     if everyone is None:
         return _enriched(range(1, most + 1), common, sums, seed, pull, tied=tied)
-    free = pull_of(common, z_free=True)
+    free = pull_of(common, _Z_PEOPLE)
     ways = [components for components in (range(1, 2), range(2, most + 1)) if components]
     supported = [fit for way in ways for fit in _enriched(way, common, sums, seed, pull, everyone, tied=tied)]
     return _supported([climb(fit, everyone, _LAST_CYCLES, pull=free) for fit in supported])
@@ -116,9 +117,9 @@ def _supported(found: list[Population]) -> tuple[Population, ...]:
     return tuple(fit for fit in ranked if fit.criterion <= ranked[0].criterion + AS_GOOD)
 
 
-def pull_of(common: Population, *, z_free: bool = False) -> Pull:
-    """Give the pull of components towards a share of the common covariance; ``z_free`` lets z be learned as well."""
-    return Pull(_COMMON_SHARE * common.covariance[0], z_people=_Z_PEOPLE if z_free else np.inf)
+def pull_of(common: Population, z_people: float = np.inf) -> Pull:
+    """Give the pull of components towards a share of the common covariance, and that of z."""
+    return Pull(_COMMON_SHARE * common.covariance[0], z_people=z_people)
 
 
 def _bending(straight: Population, sums: Sums, pull: Pull) -> list[Population]:
@@ -200,37 +201,57 @@ def sharpened(population: Population) -> Population:
     return _with_tails(replace(population, covariance=whole, tied=False), _SHARP_SHARE)
 
 
-def families(
-    common: Population, sums: Sums, seed: int, everyone: Sums | None = None
-) -> tuple[tuple[Population, ...], ...]:
-    """Grow the populations that the data support; beside them stands one upward component where readings allow it.
+@dataclass(frozen=True)
+class Families:
+    """Kinds of population that readings allow: those of each that are supported, best first; the ``pull`` on all."""
 
-    It is the simplest population in which most change little and a few rise much, and the edge of what the others can
-    become: a likelihood-ratio test would often refuse it. But populations that fit a cohort nearly alike rank its
-    people otherwise, and this one better (``benchmarks/upward_population.md``). So it is left out only where the best
-    one foretells more, by Akaike's estimate, by two standard errors of the sum over the series. That is a choice.
+    kept: tuple[tuple[Population, ...], ...]
+    pull: Pull
+
+
+def families(common: Population, sums: Sums, seed: int, everyone: Sums | None = None) -> Families:
+    """Grow the populations that the data support, or keep two kinds of one component where readings do not choose.
+
+    Large cohorts are asked first how the trend of the marker spreads: in one component whose trend may spread both
+    ways, or in one in which most change little and a few rise much. The second is the edge of what the first can
+    become: a likelihood-ratio test would often refuse it. But the two fit a cohort nearly alike and rank its people
+    otherwise, the second often better (``benchmarks/upward_population.md``). So both are kept unless the first
+    foretells more, by Akaike's estimate, by three standard errors of the sum over the series; that is a choice.
+    Readings that leave this open say less still of the shape of the tail, so that z stays closer to the lognormal, and
+    of further components, which are then not asked for.
+    """
+    if everyone is None:
+        return Families((grow(common, sums, seed, tied=True),), pull_of(common))
+    held = pull_of(common, _Z_PEOPLE_OPEN)
+    either, upward = kinds(common, everyone, held)
+    if ahead(either, upward, everyone) > TOLD_APART:
+        return Families((grow(common, sums, seed, everyone),), pull_of(common, _Z_PEOPLE))
+    return Families(((either,), (upward,)), held)
+
+
+def kinds(common: Population, everyone: Sums, pull: Pull) -> tuple[Population, Population]:
+    """Fit one component whose trend of the marker may spread both ways, and one in whose tail only it spreads."""
+    return _alone(common, everyone, pull, _TAIL_SHARE), _alone(common, everyone, pull, 1.0)
+
+
+def ahead(one: Population, other: Population, sums: Sums) -> float:
+    """Say by how many standard errors one population foretells the series better than another, by Akaike's estimate.
 
     Source
     ------
     Vehtari, Gelman and Gabry 2017, Stat Comput 27:1413, doi:10.1007/s11222-016-9696-4 (the standard error of a
     difference in what two models foretell; there by cross-validation).
     """
-    if everyone is None:
-        return (grow(common, sums, seed, tied=True),)
-    supported = grow(common, sums, seed, everyone)
-    best, upward = supported[0], _upward(common, everyone)
-    apart = log_likelihoods(best, everyone) - log_likelihoods(upward, everyone)
-    better = apart.sum() - (best.n_parameters - upward.n_parameters)
-    chance = TOLD_APART * np.sqrt(everyone.n) * apart.std()
-    return (supported,) if better > chance else (supported, (upward,))
+    apart = log_likelihoods(one, sums) - log_likelihoods(other, sums)
+    more = float(apart.sum()) - (one.n_parameters - other.n_parameters)
+    return more / max(float(np.sqrt(sums.n) * apart.std()), np.finfo(float).tiny)
 
 
-def _upward(common: Population, everyone: Sums) -> Population:
-    """Fit one component; the whole SD of the marker's trend begins as a tail, and stays one."""
+def _alone(common: Population, everyone: Sums, pull: Pull, share: float) -> Population:
+    """Fit one straight component that begins with a share of its trend's SD as a tail; with all of it, it stays so."""
     bend = marker_bend(everyone)
-    alone = replace(common, straight=np.full(1, bend is not None), upward=True)
-    start = _with_tails(alone, 1.0).constrained(bend)
-    return climb(start, everyone, _LAST_CYCLES, pull=pull_of(common, z_free=True))
+    start = replace(common, straight=np.full(1, bend is not None), upward=share == 1.0)
+    return climb(_with_tails(start, share).constrained(bend), everyone, _LAST_CYCLES, pull=pull)
 
 
 def grow_alike(like: Population, sums: Sums, pull: Pull, seed: int) -> Population:
@@ -252,9 +273,7 @@ def refit(chosen: Population, sums: Sums, weight: Floats, pull: Pull) -> Populat
     return climb(chosen, sums, cycles, weight=weight, pull=pull)
 
 
-def refits(
-    kept: tuple[tuple[Population, ...], ...], sums: Sums, count: int, pull: Pull, seed: int
-) -> tuple[Population, ...]:
+def refits(grown: Families, sums: Sums, count: int, seed: int) -> tuple[Population, ...]:
     """Fit populations again with drawn counts of the series, so that doubt about the population is averaged over.
 
     As many for each family, the first one the more where they do not divide; within it, as many for each population
@@ -267,10 +286,10 @@ def refits(
     counts = np.random.default_rng(seed).standard_exponential((count, sums.n))
     counts *= sums.n / counts.sum(axis=1, keepdims=True)
 
-    shared = np.array_split(counts, len(kept))
+    shared = np.array_split(counts, len(grown.kept))
     return tuple(
-        refit(chosen, sums, own, pull)
-        for family, part in zip(kept, shared, strict=True)
+        refit(chosen, sums, own, grown.pull)
+        for family, part in zip(grown.kept, shared, strict=True)
         for chosen, own in zip(_by_weight(family, len(part)), part, strict=True)
     )
 
