@@ -74,6 +74,15 @@ def trial_of(design: Design, seed: int) -> Trial:
     return Trial(series[0], ordinary, sums, cohorts[0].truth)
 
 
+def everyone_of(design: Design, seed: int) -> Sums:
+    """Draw a cohort of a design, and give the sums over each person's visits from which populations are learned."""
+    visits = draw_cohort(design, seed=seed, pattern=None, settings=SETTINGS).visits
+    cohort = fit_cohort(select_series(visits, SETTINGS), SETTINGS, seed)
+    if cohort is None:
+        raise SystemExit("No model can be fitted.")
+    return cohort.sums
+
+
 def populations_of(trial: Trial, seed: int) -> Iterator[tuple[str, Population]]:
     """Give the three populations, by name."""
     ordinary, clear = trial.cohort.sums.take(trial.part), trial.clear.take(trial.part)

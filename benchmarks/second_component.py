@@ -18,15 +18,13 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 
-from population_shape import SETTINGS
+from population_shape import everyone_of
 
 from ircohort.detection import growth
 from ircohort.detection.climbing import climb
-from ircohort.detection.cohort import GROW_FROM, evenly, fit_cohort
+from ircohort.detection.cohort import GROW_FROM, evenly
 from ircohort.detection.population import Population
-from ircohort.detection.selection import select_series
 from ircohort.detection.sums import Sums
-from ircohort.evaluation.cohorts import draw_cohort
 
 
 def gains_of(common: Population, part: Sums, everyone: Sums, seed: int) -> Iterator[float]:
@@ -41,12 +39,7 @@ def gains_of(common: Population, part: Sums, everyone: Sums, seed: int) -> Itera
 
 def line_of(name: str, people: int, seed: int) -> str:
     """Write a row of the table."""
-    design = replace(TRIALS[name], n_participants=people)
-    visits = draw_cohort(design, seed=seed, pattern=None, settings=SETTINGS).visits
-    cohort = fit_cohort(select_series(visits, SETTINGS), SETTINGS, seed)
-    if cohort is None:
-        raise SystemExit(f"{name}: no model can be fitted.")
-    everyone = cohort.sums
+    everyone = everyone_of(replace(TRIALS[name], n_participants=people), seed)
     part = everyone.take(evenly(everyone, GROW_FROM))
     common = growth.single(part)
     gains = " | ".join(f"{gain:+,.0f}" for gain in gains_of(common, part, everyone, seed))

@@ -22,19 +22,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from population_shape import SETTINGS, Trial, reread, stated_by, trial_of
+from population_shape import Trial, everyone_of, reread, stated_by, trial_of
 
 from ircohort.detection import growth
-from ircohort.detection.cohort import GROW_FROM, evenly, fit_cohort
+from ircohort.detection.cohort import GROW_FROM, evenly
 from ircohort.detection.growth import ahead, families, grow, kinds, single
 from ircohort.detection.population import Population, log_likelihoods
-from ircohort.detection.selection import select_series
-from ircohort.evaluation.cohorts import draw_cohort
 from ircohort.evaluation.ranking import measures, ranks_of
 
 NAME = "at large, 6 annual"
-QUICK = replace(SETTINGS, refit_up_to=1)
-"""Only the sums of the cohort are asked for."""
 
 
 def populations_of(trial: Trial, seed: int) -> Iterator[tuple[str, tuple[Population, ...]]]:
@@ -73,12 +69,7 @@ def lines_of(people: int, seed: int) -> Iterator[str]:
 
 def apart_of(name: str, people: int, seed: int) -> str:
     """Write a row of the second table."""
-    design = replace(TRIALS[name], n_participants=people)
-    visits = draw_cohort(design, seed=seed, pattern=None, settings=QUICK).visits
-    cohort = fit_cohort(select_series(visits, QUICK), QUICK, seed)
-    if cohort is None:
-        raise SystemExit(f"{name}: no model can be fitted.")
-    everyone = cohort.sums
+    everyone = everyone_of(replace(TRIALS[name], n_participants=people), seed)
     common = single(everyone.take(evenly(everyone, GROW_FROM)))
     either, upward = kinds(common, everyone, growth.pull_of(common, growth._Z_PEOPLE_OPEN))
     higher = either.log_likelihood - upward.log_likelihood
